@@ -1,0 +1,58 @@
+"""The options of every environment, and the simulator that they make."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from driftrec.simulators import Simulator, build_world, load_domain
+from driftrec.simulators.text import WordBank, generate_catalog
+
+
+@lru_cache(maxsize=4)
+def make_simulator(
+    domain: str,
+    slate_size: int = 10,
+    history: int = 50,
+    drift: str | None = None,
+    drift_strength: float = 1.0,
+    catalog: str | None = None,
+    world_seed: int = 0,
+) -> Simulator:
+    """The simulator of an environment; it holds no user, so environments may share it.
+
+    Args:
+        domain: name of a domain or path of its TOML file.
+        slate_size: K, slots in a slate.
+        history: H, slates of the warm-up, all of them observed.
+        drift: names of drifts separated by commas, "all", "none"; None for the domain's own.
+        drift_strength: 0 is a world that stands still, 1 the domain's.
+        catalog: path of a catalogue; None for the domain's own.
+        world_seed: of what all users share.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+    """
+    knobs = load_domain(domain).with_drift(drift, drift_strength)
+    if catalog is None:
+        items = generate_catalog(WordBank.load(knobs.words))
+    else:
+        from driftrec.simulators.readers import load_catalog
+
+        items = load_catalog(catalog, knobs.words, knobs.population.dimensions)
+    for name, number in (("slate_size", slate_size), ("history", history)):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+    if slate_size > len(items):
+        raise ValueError(f"slate_size must be at most {len(items)} (items), got {slate_size}")
+    successors, requests = None, tuple((k, name) for k, name in enumerate(items.topic_names))
+    if catalog is None:
+        bank = WordBank.load(knobs.words)
+        successors, requests = bank.successors, bank.requests
+    world = build_world(items, knobs.population, successors, requests, world_seed)
+    return Simulator(knobs, world, slate_size=slate_size, history=history)
+
+
+def absolute(catalog: str | Path | None) -> str | None:
+    """The catalogue's path in a form that names it wherever the process runs."""
+    return None if catalog is None else str(Path(catalog).expanduser().resolve())

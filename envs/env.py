@@ -1,0 +1,141 @@
+"""One user as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from driftrec.simulators import Catalog
+
+from .config import absolute, make_simulator
+from .session import Observation, Session
+from .spaces import action_space, observation_space
+
+_ROW = np.zeros(1, np.int64)
+
+
+class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
+    """A user whose interests drift asks for slates of items.
+
+    ## Description
+    At every request the agent shows K items. The user takes one of them or none, grades it, and
+    changes: the taste wanders, jumps, tires of topics (see ``driftrec.simulators.drift``). The
+    taste is hidden; the agent sees what was shown and how it was received.
+
+    ## Action Space
+    ``MultiDiscrete([N] * K)``: K item ids. An id that stands in a slate twice, or is not
+    available, fills its slot and is never taken. Ids outside the catalogue raise ``ValueError``.
+
+    ## Observation Space
+    | key | shape | bounds | meaning |
+    |---|---|---|---|
+    | ``slates`` | [H, K] int32 | -1 .. N - 1 | the last H slates, oldest first |
+    | ``feedback`` | [H, K] float32 | 0 .. 1 | grade of each slot, 0 where it was not taken |
+    | ``request`` | int | 0 .. R - 1 | what the user asks for, 0 for nothing in particular |
+    | ``time`` | [4] float32 | -1 .. 1 | sine and cosine of hour of day and day of week |
+    | ``available`` | [N] int8 | 0, 1 | only where items come and go |
+
+    ## Rewards
+    Grade of the item taken times its worth: 1 (plain), minutes watched (video).
+
+    ## Starting State
+    A new user who has lived through H slates of an earlier recommender.
+
+    ## Episode End
+    Terminated when the user leaves: patience falls with slates of which nothing was taken.
+    Truncated after ``horizon`` requests.
+
+    ## Information
+    ``shift``: whether the long-term taste was replaced just now. With ``diagnostics``: ``taste``
+    [D], the interest acted upon at the next request; ``expected_reward`` of the slate shown;
+    ``oracle_reward``, the largest that any slate could have had.
+
+    ## Arguments
+    See ``make_simulator`` for ``slate_size``, ``history``, ``drift``, ``drift_strength``,
+    ``catalog`` and ``world_seed``. ``diagnostics=False`` makes steps several times as fast.
+
+    ## Version History
+    v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+
+    def __init__(
+        self,
+        domain: str = "plain",
+        slate_size: int = 10,
+        horizon: int = 100,
+        history: int = 50,
+        drift: str | None = None,
+        drift_strength: float = 1.0,
+        catalog: str | Path | None = None,
+        world_seed: int = 0,
+        diagnostics: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        check_horizon(horizon)
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            modes = ", ".join(self.metadata["render_modes"])
+            raise ValueError(f"render_mode must be None or one of {modes}, got {render_mode!r}")
+        self.render_mode = render_mode
+        self.simulator = make_simulator(
+            domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        )
+        self.slate_size, self.history, self.horizon = slate_size, history, horizon
+        self.observation_space = observation_space(self.simulator)
+        self.action_space = action_space(self.simulator)
+        self.session = Session(self.simulator, 1, horizon, diagnostics)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items."""
+        return self.simulator.world.catalog
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begins the first episode of ``seed``, or the next one of the seed before."""
+        super().reset(seed=seed)
+        if seed is None and self.session.users is None:
+            seed = int(self.np_random.integers(2**31))
+        if seed is not None:
+            self.session.seed(_ROW, np.array([seed]))
+        self.session.begin(_ROW)
+        return _first(self.session.observe()), _first(self.session.begin_info())
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Shows a slate [K] to the user."""
+        slate = np.asarray(action)
+        if slate.ndim != 1:
+            raise ValueError(f"action must have shape ({self.slate_size},), got {slate.shape}")
+        moved = self.session.step(slate[None])
+        self._last = moved.outcome
+        reward, left, timed_out = moved.outcome.reward[0], moved.left[0], moved.timed_out[0]
+        observation, info = _first(self.session.observe()), _first(moved.info)
+        return observation, float(reward), bool(left), bool(timed_out), info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The last slate with titles, and what was taken from it."""
+        if self.render_mode is None:
+            return None
+        last = getattr(self, "_last", None)
+        if last is None:
+            return "no slate was shown yet"
+        lines = [f"reward {last.reward[0]:.2f}"]
+        for slot, item in enumerate(last.slates[0]):
+            mark = f"taken, {last.grade[0]:.2f}" if slot == last.choice[0] else ""
+            lines.append(f"{slot + 1:3d}. {self.catalog.title[item]}  {mark}".rstrip())
+        return "\n".join(lines)
+
+
+def check_horizon(horizon: int) -> None:
+    """Refuses a horizon that is no positive whole number."""
+    if not isinstance(horizon, int) or horizon < 1:
+        raise ValueError(f"horizon must be a whole number of at least 1, got {horizon!r}")
+
+
+def _first(batch: Observation) -> dict[str, Any]:
+    return {key: value[0] for key, value in batch.items()}

@@ -1,0 +1,124 @@
+"""The episodes of B users side by side: what the single and the vector environment share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from driftrec.simulators import Outcome, Simulator, Users
+
+from .spaces import check_slates, clock_features
+
+Observation = dict[str, npt.NDArray[Any]]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+_SPARE = 64  # slates that fit behind the history before it is moved to the front
+
+
+@dataclass
+class Transition:
+    """What one step of B users gave: [B] each, and the outcome of the slates."""
+
+    outcome: Outcome
+    left: Bools
+    timed_out: Bools
+    info: dict[str, npt.NDArray[Any]]
+
+
+class Session:
+    """B users, each in an episode of its own, with their last H slates.
+
+    The slates lie on a tape [B, H + spare, K]; the history is the window that ends at ``_end``, so
+    a step writes one slate a user and moves nothing.
+
+    Args:
+        simulator: the world.
+        num_users: B.
+        horizon: steps until an episode is cut.
+        diagnostics: whether ``info`` tells what no agent may see.
+    """
+
+    def __init__(
+        self, simulator: Simulator, num_users: int, horizon: int, diagnostics: bool
+    ) -> None:
+        self.simulator, self.horizon, self.diagnostics = simulator, horizon, diagnostics
+        self.num_users = num_users
+        self.seeds = np.zeros(num_users, np.int64)
+        self.episodes = np.zeros(num_users, np.int64)
+        shape = (num_users, simulator.history + _SPARE, simulator.slate_size)
+        self._slates = np.full(shape, -1, np.int32)
+        self._feedback = np.zeros(shape, np.float32)
+        self._end = simulator.history
+        self.users: Users | None = None
+
+    def seed(self, rows: Ints, seeds: Ints) -> None:
+        """Gives users their seeds; their next episodes are the first of these seeds."""
+        self.seeds[rows] = seeds
+        self.episodes[rows] = 0
+
+    def begin(self, rows: Ints) -> None:
+        """Begins the next episode of the users in ``rows``."""
+        history = self.simulator.history
+        users, slates, feedback = self.simulator.start(self.seeds[rows], self.episodes[rows])
+        self.episodes[rows] += 1
+        if self.users is None or len(rows) == self.num_users:
+            self.users, self._end = users, history
+        else:
+            self.users.put(rows, users)
+        window = slice(self._end - history, self._end)
+        self._slates[rows, window] = slates
+        self._feedback[rows, window] = feedback
+
+    def step(self, action: object) -> Transition:
+        """One request of every user; see ``spaces.check_slates`` for what is refused."""
+        if self.users is None:
+            raise RuntimeError("reset must be called before step")
+        slates = check_slates(action, self.num_users, self.simulator)
+        info: dict[str, npt.NDArray[Any]] = {}
+        if self.diagnostics:
+            info["expected_reward"] = self.simulator.expected_reward(self.users, slates)
+            info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
+        outcome, left = self.simulator.step(self.users, slates)
+        self._write(outcome)
+        info["shift"] = self.users.shifted.copy()
+        if self.diagnostics:
+            info["taste"] = self.users.interest.copy()
+        timed_out = (self.users.step >= self.horizon) & ~left
+        return Transition(outcome, left, timed_out, info)
+
+    def begin_info(self) -> dict[str, npt.NDArray[Any]]:
+        """The info of a reset."""
+        assert self.users is not None
+        info: dict[str, npt.NDArray[Any]] = {"shift": np.zeros(self.num_users, bool)}
+        if self.diagnostics:
+            info["taste"] = self.users.interest.copy()
+            info["expected_reward"] = np.zeros(self.num_users, np.float32)
+            info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
+        return info
+
+    def observe(self) -> Observation:
+        """The observations of all users, arrays of the caller's own."""
+        assert self.users is not None
+        window = slice(self._end - self.simulator.history, self._end)
+        observation: Observation = {
+            "slates": self._slates[:, window].copy(),
+            "feedback": self._feedback[:, window].copy(),
+            "request": self.simulator.requests(self.users),
+            "time": clock_features(self.users.clock),
+        }
+        if self.simulator.items_churn:
+            observation["available"] = self.simulator.available(self.users)
+        return observation
+
+    def _write(self, outcome: Outcome) -> None:
+        if self._end == self._slates.shape[1]:
+            history = self.simulator.history
+            self._slates[:, :history] = self._slates[:, -history:].copy()
+            self._feedback[:, :history] = self._feedback[:, -history:].copy()
+            self._end = history
+        self._slates[:, self._end] = outcome.slates
+        self._feedback[:, self._end] = outcome.feedback
+        self._end += 1

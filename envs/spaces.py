@@ -1,0 +1,63 @@
+"""What an agent sees and does: the spaces of one user, and the check of a slate."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from driftrec.simulators import Simulator
+
+
+def observation_space(simulator: Simulator) -> spaces.Dict:
+    """The observation of one user.
+
+    ``slates`` int32 [H, K]: the last H slates, oldest first, -1 for none. ``feedback`` float32
+    [H, K] in [0, 1]: graded feedback, 0 where a slot was not taken. ``request`` int: 0 for a user
+    who asks for nothing in particular. ``time`` float32 [4]: sine and cosine of the hour of the day
+    and of the day of the week. ``available`` int8 [N], only where items come and go.
+    """
+    shape = (simulator.history, simulator.slate_size)
+    num_items = len(simulator.world.catalog)
+    parts: dict[str, spaces.Space] = {
+        "slates": spaces.Box(-1, num_items - 1, shape, np.int32),
+        "feedback": spaces.Box(0, 1, shape, np.float32),
+        "request": spaces.Discrete(len(simulator.world.request_text)),
+        "time": spaces.Box(-1, 1, (4,), np.float32),
+    }
+    if simulator.items_churn:
+        parts["available"] = spaces.MultiBinary(num_items)
+    return spaces.Dict(parts)
+
+
+def action_space(simulator: Simulator) -> spaces.MultiDiscrete:
+    """A slate of K item ids."""
+    num_items = len(simulator.world.catalog)
+    return spaces.MultiDiscrete(np.full(simulator.slate_size, num_items, np.int64))
+
+
+def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.NDArray[np.int32]:
+    """The action as an int32 array [B, K].
+
+    Repeated and unavailable items are legal: they fill their slots and are never taken.
+
+    Raises:
+        ValueError: for a wrong shape, numbers that are not whole, or ids outside the catalogue.
+    """
+    array = np.asarray(slates)
+    expected = (num_users, simulator.slate_size)
+    if array.shape != expected:
+        raise ValueError(f"action must have shape {expected} (users, slots), got {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"action must hold item ids of an integer type, got {array.dtype}")
+    num_items = len(simulator.world.catalog)
+    if array.size and (array.min() < 0 or array.max() >= num_items):
+        bad = array[(array < 0) | (array >= num_items)].flat[0]
+        raise ValueError(f"action must hold item ids in [0, {num_items - 1}], got {bad}")
+    return array.astype(np.int32)
+
+
+def clock_features(hours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[B] hours on the world's clock -> [B, 4] sine and cosine of hour of day, day of week."""
+    turn = np.float32(2 * np.pi) * hours[:, None] / np.float32([24, 168])
+    return np.concatenate((np.sin(turn), np.cos(turn)), axis=1)[:, [0, 2, 1, 3]]

@@ -1,0 +1,176 @@
+"""B users as one Gymnasium vector environment, without a Python loop over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from driftrec.simulators import Catalog
+
+from .config import absolute, make_simulator
+from .env import check_horizon
+from .session import Observation, Session
+from .spaces import action_space, observation_space
+
+Infos = dict[str, Any]
+
+
+class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
+    """``DriftEnv`` for B users at once; row i lives as a single one with seed + i, bit for bit.
+
+    Autoreset is SAME_STEP unless asked otherwise: a row that ends returns the next user's first
+    observation, and ``infos["final_obs"]`` holds the leaving user's last one: [B] objects, None
+    where no episode ended. NEXT_STEP and DISABLED are as Gymnasium defines them.
+
+    Args:
+        num_envs: B.
+        autoreset_mode: "SameStep", "NextStep" or "Disabled", or the ``AutoresetMode``.
+        domain: and all others, see ``DriftEnv``.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium's own name and type)
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        domain: str = "plain",
+        slate_size: int = 10,
+        horizon: int = 100,
+        history: int = 50,
+        drift: str | None = None,
+        drift_strength: float = 1.0,
+        catalog: str | Path | None = None,
+        world_seed: int = 0,
+        diagnostics: bool = True,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        check_horizon(horizon)
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
+        if render_mode is not None:
+            raise ValueError(
+                f"render_mode must be None for a vector environment, got {render_mode!r}"
+            )
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.num_envs, self.render_mode = num_envs, None
+        self.simulator = make_simulator(
+            domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        )
+        self.slate_size, self.history, self.horizon = slate_size, history, horizon
+        self.single_observation_space = observation_space(self.simulator)
+        self.single_action_space = action_space(self.simulator)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.session = Session(self.simulator, num_envs, horizon, diagnostics)
+        self._ended = np.zeros(num_envs, bool)
+        self._all = np.arange(num_envs)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items."""
+        return self.simulator.world.catalog
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, Infos]:
+        """Begins an episode of every user, or of those in ``options["reset_mask"]`` [B] bool."""
+        rows = self._rows_to_reset(options)
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        self._seed(rows, seed)
+        self.session.begin(rows)
+        self._ended[rows] = False
+        return self.session.observe(), _masked(self.session.begin_info(), np.isin(self._all, rows))
+
+    def step(
+        self, actions: npt.NDArray[Any]
+    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], Infos]:
+        """Shows slates [B, K]; returns observations, rewards [B], terminated, truncated, infos."""
+        waiting = self._ended.copy()
+        if self.autoreset_mode == AutoresetMode.DISABLED and waiting.any():
+            raise ValueError(
+                f"rows {np.flatnonzero(waiting)[:5].tolist()} have ended: with autoreset disabled "
+                'they must be reset, by options={"reset_mask": ...}, before the next step'
+            )
+        moved = self.session.step(actions)
+        reward = moved.outcome.reward.astype(np.float64)
+        left, timed_out = moved.left.copy(), moved.timed_out.copy()
+        if waiting.any():  # NEXT_STEP: these rows only begin their next episode
+            self.session.begin(np.flatnonzero(waiting))
+            reward[waiting], left[waiting], timed_out[waiting] = 0, False, False
+        self._ended = left | timed_out
+        infos = _masked(moved.info, ~waiting)
+        observation = self.session.observe()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
+            observation, infos = self._autoreset(observation, moved.info)
+        return observation, reward, left, timed_out, infos
+
+    def _autoreset(
+        self, last: Observation, info: dict[str, npt.NDArray[Any]]
+    ) -> tuple[Observation, Infos]:
+        ended = self._ended
+        self.session.begin(np.flatnonzero(ended))
+        infos = _masked({**info, "shift": info["shift"] & ~ended}, np.ones_like(ended))
+        infos |= {
+            "final_obs": _unbatched(last, ended),
+            "_final_obs": ended.copy(),
+            "final_info": _masked(info, ended),
+            "_final_info": ended.copy(),
+        }
+        self._ended = np.zeros_like(ended)
+        return self.session.observe(), infos
+
+    def _rows_to_reset(self, options: dict[str, Any] | None) -> npt.NDArray[np.int64]:
+        mask = (options or {}).get("reset_mask")
+        if mask is None:
+            return self._all
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != self._all.shape:
+            raise ValueError(
+                f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), "
+                f"got {mask!r}"
+            )
+        if self.session.users is None and not mask.all():
+            raise ValueError("options['reset_mask'] must be all true at the first reset")
+        return np.flatnonzero(mask)
+
+    def _seed(self, rows: npt.NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
+        if seed is None and self.session.users is None:
+            seed = int(self.np_random.integers(2**31))
+        if seed is None:
+            return
+        if isinstance(seed, int | np.integer):
+            self.session.seed(rows, int(seed) + rows)
+            return
+        if len(seed) != self.num_envs:
+            raise ValueError(
+                f"seed must have one entry per user ({self.num_envs}), got {len(seed)}"
+            )
+        given = np.array([i for i in rows if seed[i] is not None], np.int64)
+        self.session.seed(given, np.array([seed[i] for i in given], np.int64))
+
+
+def _masked(info: dict[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> Infos:
+    infos: Infos = dict(info)
+    infos.update({f"_{key}": mask.copy() for key in info})
+    return infos
+
+
+def _unbatched(observation: Observation, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+    """[B] objects: the observation of each row in ``rows`` [B], None elsewhere."""
+    parts = np.full(len(rows), None, object)
+    for row in np.flatnonzero(rows):
+        parts[row] = {key: value[row] for key, value in observation.items()}
+    return parts

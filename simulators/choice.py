@@ -1,0 +1,105 @@
+"""Choice: which item of a slate a user takes, if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .streams import Floats, gumbel
+from .users import Ints
+
+
+class Choice(Protocol):
+    """How a user answers a slate of K utilities in logits; index K stands for taking nothing."""
+
+    outside: float
+
+    def draws(self, slots: int) -> int:
+        """How many random numbers a choice among ``slots`` takes."""
+
+    def choose(self, utility: Floats, uniform: Floats) -> Ints:
+        """[B, K] utilities and [B, draws] uniform numbers -> [B] chosen slot, K for none."""
+
+    def probability(self, utility: Floats) -> Floats:
+        """[..., K] utilities -> [..., K + 1] probability of each slot and of none."""
+
+
+@dataclass(frozen=True)
+class LogitChoice:
+    """Multinomial logit with an outside option and position bias.
+
+    P(slot j) = exp(u_j + j log position) / (exp(outside) + sum_i exp(u_i + i log position)).
+    Source: McFadden (1974), "Conditional logit analysis of qualitative choice behavior"; drawn as
+    the argmax of u + Gumbel noise.
+
+    Attributes:
+        outside: utility of taking nothing, in logits.
+        position: factor on the odds per slot down the slate, in (0, 1].
+    """
+
+    outside: float = 3.0
+    position: float = 0.95
+
+    def draws(self, slots: int) -> int:  # noqa: D102
+        return slots + 1
+
+    def choose(self, utility: Floats, uniform: Floats) -> Ints:  # noqa: D102
+        noise = gumbel(uniform)
+        slots = utility.shape[1]
+        noise[:, :slots] += utility + self._examination(slots)
+        noise[:, slots] += np.float32(self.outside)
+        return noise.argmax(1)
+
+    def probability(self, utility: Floats) -> Floats:  # noqa: D102
+        slots = utility.shape[-1]
+        weight = np.empty((*utility.shape[:-1], slots + 1), np.float32)
+        weight[..., :slots] = utility + self._examination(slots)
+        weight[..., slots] = self.outside
+        weight -= weight.max(-1, keepdims=True)
+        np.exp(weight, out=weight)
+        return weight / weight.sum(-1, keepdims=True)
+
+    def _examination(self, slots: int) -> Floats:
+        return np.arange(slots, dtype=np.float32) * np.float32(np.log(self.position))
+
+
+@dataclass(frozen=True)
+class CascadeChoice:
+    """The user reads downwards and takes the first item that attracts.
+
+    P(slot j) = attract_j prod_{i<j} position (1 - attract_i), attract = sigmoid(u - outside).
+    Source: Craswell, Zoeter, Taylor & Ramsey (2008), "An experimental comparison of click
+    position-bias models"; ``position`` is the probability of reading on.
+
+    Attributes:
+        outside: utility at which an item attracts every second reader, in logits.
+        position: probability of reading on after an item that did not attract, in (0, 1].
+    """
+
+    outside: float = 3.0
+    position: float = 0.95
+
+    def draws(self, slots: int) -> int:  # noqa: D102
+        return 1
+
+    def choose(self, utility: Floats, uniform: Floats) -> Ints:  # noqa: D102
+        reached = np.cumsum(self.probability(utility)[:, :-1], axis=1)
+        return (reached < uniform).sum(1)
+
+    def probability(self, utility: Floats) -> Floats:  # noqa: D102
+        slots = utility.shape[-1]
+        attract = 1 / (1 + np.exp(np.float32(self.outside) - utility))
+        passed = np.cumprod(np.float32(self.position) * (1 - attract[..., :-1]), axis=-1)
+        result = np.empty((*utility.shape[:-1], slots + 1), np.float32)
+        result[..., :slots] = attract
+        result[..., 1:slots] *= passed
+        result[..., slots] = 1 - result[..., :slots].sum(-1)
+        return result
+
+
+CHOICES: dict[str, type[LogitChoice] | type[CascadeChoice]] = {
+    "logit": LogitChoice,
+    "cascade": CascadeChoice,
+}

@@ -1,0 +1,77 @@
+"""What a drift process is: up to five hooks around the answer to a slate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ..response import Outcome
+    from ..streams import Draw, Floats
+    from ..users import Ints, Users
+    from ..world import World
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A process that moves users or the world; every hook does nothing unless overridden.
+
+    A subclass is a frozen dataclass of knobs. Times are half-lives in requests or hours, so a
+    ``strength`` of s makes time run s times as fast for the process, and 0 stops it.
+    """
+
+    name: ClassVar[str]
+
+    def scaled(self, strength: float) -> Self:
+        """The process at ``strength`` times its preset; 0 stands still, 1 is the preset."""
+        raise NotImplementedError
+
+    def lanes(self, world: World) -> int:
+        """How many random numbers it takes per user and step."""
+        return 0
+
+    def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:
+        """Sets what it keeps of new users.
+
+        Args:
+            world: what users share.
+            users: [B] users whose episode begins.
+            past: [B * H] the same users at the H requests before, oldest first.
+            draw: the users' random numbers.
+        """
+
+    def tilt(self, world: World, users: Users, interest: Floats) -> None:
+        """Adds to the interest acted upon, ``interest`` [B, D], before it is scaled to length 1."""
+
+    def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:
+        """Adds to the utility of topics, ``bonus`` [B, C], in logits."""
+
+    def item_utility(
+        self, world: World, users: Users, items: npt.NDArray[np.int32], utility: Floats
+    ) -> None:
+        """Adds to the utility [B, M] of ``items`` [B, M], in logits; -inf takes an item away."""
+
+    def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:
+        """Moves the users after their answer to a slate."""
+
+    def hazard(self, half_life: float) -> np.float32:
+        """Probability per step of an event whose waiting time has this half-life, in steps."""
+        return np.float32(1 - 2 ** (-1 / half_life)) if half_life > 0 else np.float32(1)
+
+    def _slower(self, strength: float, *names: str) -> Self:
+        """The process with the named half-lives divided by ``strength``."""
+        changes = {n: getattr(self, n) / strength if strength > 0 else np.inf for n in names}
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def _weaker(self, strength: float, *names: str) -> Self:
+        """The process with the named sizes multiplied by ``strength``."""
+        return replace(self, **{n: getattr(self, n) * strength for n in names})  # type: ignore[arg-type]
+
+
+def pick(weights: Floats, uniform: Floats) -> Ints:
+    """[B] index drawn from each row of ``weights`` [B, n], one uniform number [B] each."""
+    total = np.cumsum(weights, axis=1)
+    return (total < (uniform * total[:, -1])[:, None]).sum(1)

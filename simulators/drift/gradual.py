@@ -1,0 +1,57 @@
+"""Gradual drift: taste wanders around its anchor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ..response import Outcome
+from ..streams import Draw, normal
+from ..users import Users, unit
+from ..world import World
+from .base import Drift
+
+
+@dataclass(frozen=True)
+class GradualDrift(Drift):
+    """u <- unit(u + theta (a - u) + sigma eps), eps ~ N(0, I / D).
+
+    theta = 1 - 2^(-1 / half_life), sigma = spread sqrt(1 - (1 - theta)^2): an Ornstein-Uhlenbeck
+    process (Uhlenbeck & Ornstein, 1930) brought back to the sphere. Its noise grows with the square
+    root of time, so the spread that it settles at does not depend on the half-life.
+
+    Attributes:
+        half_life: requests until half of a deviation from the anchor is forgotten.
+        spread: length of the deviation that it settles at.
+    """
+
+    name: ClassVar[str] = "gradual"
+    half_life: float = 100.0
+    spread: float = 0.5
+
+    def scaled(self, strength: float) -> Self:  # noqa: D102
+        return self._slower(strength, "half_life")
+
+    def lanes(self, world: World) -> int:  # noqa: D102
+        return 2 * ((world.dimensions + 1) // 2)
+
+    def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
+        size = np.float32(self.spread / np.sqrt(world.dimensions))
+        users.taste[:] = unit(users.anchor + size * self._noise(world, draw))
+        past.taste[:] = np.repeat(users.taste, len(past) // len(users), axis=0)
+
+    def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
+        theta = self.hazard(self.half_life)
+        if theta == 0:
+            return
+        sigma = np.float32(self.spread * np.sqrt((1 - (1 - theta) ** 2) / world.dimensions))
+        moved = self._noise(world, draw)
+        moved *= sigma
+        moved += theta * users.anchor
+        moved += (1 - theta) * users.taste
+        users.taste[:] = unit(moved)
+
+    def _noise(self, world: World, draw: Draw) -> np.ndarray:
+        return normal(draw[self.name])[:, : world.dimensions]

@@ -1,0 +1,78 @@
+"""Session interest: what a user is after just now, moving along a graph of topics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ..response import Outcome
+from ..streams import Draw, Floats
+from ..users import Users, project
+from ..world import World
+from .base import Drift, pick
+
+_SESSIONS = 8  # sessions at most within the warm-up
+
+
+@dataclass(frozen=True)
+class SessionInterest(Drift):
+    """Interest acted upon = unit(u + weight c_z), z the topic of the session.
+
+    With probability 1 - 2^(-1 / half_life) per request z moves: to one of its two successors with
+    probability ``following``, else to a topic drawn in proportion to exp(focus <a, c_k>). Real logs
+    put the half-life of this part at 10-40 events.
+
+    Attributes:
+        half_life: requests until half of the sessions have ended.
+        weight: length of the session's part beside the taste's 1.
+        following: probability that the next topic is a successor of the present one.
+        focus: how strongly a user's own taste decides on a topic that is no successor.
+    """
+
+    name: ClassVar[str] = "session"
+    half_life: float = 20.0
+    weight: float = 0.9
+    following: float = 0.7
+    focus: float = 4.0
+
+    def scaled(self, strength: float) -> Self:  # noqa: D102
+        return self._slower(strength, "half_life")
+
+    def lanes(self, world: World) -> int:  # noqa: D102
+        return 3
+
+    def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
+        rows, steps = np.arange(len(users)), len(past) // len(users)
+        uniform = draw.extra(rows, self.name, steps + 2 * _SESSIONS)
+        ends = uniform[:, :steps] < self.hazard(self.half_life)
+        number = np.minimum(np.cumsum(ends, axis=1), _SESSIONS - 1)  # [B, H]
+        draws = uniform[:, steps:].reshape(len(users), _SESSIONS, 2)
+        chain = np.empty((len(users), _SESSIONS), np.int32)
+        chain[:, 0] = pick(self._own_topics(world, users.anchor), draws[:, 0, 0])
+        for i in range(1, _SESSIONS):
+            chain[:, i] = self._next(world, users.anchor, chain[:, i - 1], draws[:, i])
+        topics = np.take_along_axis(chain, number, axis=1)
+        past.state["session"] = topics.reshape(-1)
+        users.state["session"] = topics[:, -1].copy()
+
+    def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
+        interest += np.float32(self.weight) * world.centers[users.state["session"]]
+
+    def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
+        uniform = draw[self.name]
+        rows = np.flatnonzero(uniform[:, 0] < self.hazard(self.half_life))
+        if len(rows):
+            session = users.state["session"]
+            session[rows] = self._next(world, users.anchor[rows], session[rows], uniform[rows, 1:])
+
+    def _own_topics(self, world: World, anchor: Floats) -> Floats:
+        return np.exp(np.float32(self.focus) * project(anchor, world.centers))
+
+    def _next(self, world: World, anchor: Floats, topic: np.ndarray, uniform: Floats) -> np.ndarray:
+        """[B] the topics that follow, from two uniform numbers [B, 2] a user."""
+        follows = uniform[:, 0] < self.following
+        branch = (uniform[:, 1] * 2).astype(np.int64)
+        own = pick(self._own_topics(world, anchor), uniform[:, 1])
+        return np.where(follows, world.successors[topic, branch], own)

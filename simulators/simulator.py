@@ -1,0 +1,270 @@
+"""The simulator: B users answer slates, and drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .domain import Domain
+from .drift.abrupt import draw_anchor
+from .response import Outcome
+from .streams import Draw, Floats, Lanes, user_keys
+from .users import Ints, Users, project, unit
+from .world import World
+
+Slates = npt.NDArray[np.int32]
+_BLOCK = 256  # users started at once, so that their warm-ups fit the cache
+_NOWHERE = np.float32(-np.inf)
+
+
+class Simulator:
+    """The law by which users answer and change; holds no user itself.
+
+    Args:
+        domain: knobs of the platform.
+        world: items, topics and segments.
+        history: H, slates of the warm-up that every user has lived through.
+        slate_size: K.
+    """
+
+    def __init__(self, domain: Domain, world: World, *, slate_size: int, history: int) -> None:
+        self.domain, self.world = domain, world
+        self.slate_size, self.history = slate_size, history
+        self.worth = domain.response.worth(world.catalog)
+        self._features = np.concatenate(
+            (
+                np.float32(domain.affinity) * world.attributes,
+                world.catalog.quality[:, None],
+                -world.price[:, None],
+            ),
+            axis=1,
+        ).astype(np.float32)
+        self._lanes = Lanes(
+            {
+                "choice": domain.choice.draws(slate_size),
+                "response": 2,
+                **{p.name: p.lanes(world) for p in domain.drift},
+            }
+        )
+
+    # --- the life of a user -------------------------------------------------------------------
+
+    def start(self, seed: Ints, episode: Ints) -> tuple[Users, Slates, Floats]:
+        """Draws users and lets them live through the warm-up.
+
+        The warm-up's slates are those of an earlier recommender: each slot is uniform over the
+        catalogue or over a topic that the user cares for.
+
+        Args:
+            seed: [B] one seed a user.
+            episode: [B] how many episodes this seed has begun before.
+
+        Returns:
+            The users, their last H slates [B, H, K] and the feedback on them [B, H, K].
+        """
+        blocks = [
+            self._start_block(seed[i : i + _BLOCK], episode[i : i + _BLOCK])
+            for i in range(0, len(seed), _BLOCK)
+        ]
+        users = blocks[0][0]
+        if len(blocks) > 1:
+            users = _concatenate([users for users, _, _ in blocks])
+        return users, np.concatenate([b[1] for b in blocks]), np.concatenate([b[2] for b in blocks])
+
+    def _start_block(self, seed: Ints, episode: Ints) -> tuple[Users, Slates, Floats]:
+        key, steps = user_keys(seed, episode), self.history
+        zero = np.zeros(len(key), np.int64)
+        draw = Draw(key, zero - 1 - steps, self._lanes)
+        users = self._newborn(key, draw)
+        past = users.take(np.repeat(np.arange(len(users)), steps))
+        past.step[:] = np.tile(np.arange(-steps, 0), len(users))
+        past.clock += np.float32(self.domain.hours_per_request) * past.step
+        for process in self.domain.drift:
+            process.begin(self.world, users, past, draw)
+        self._refresh(users)
+        self._refresh(past)
+        slates = self._logged_slates(past)
+        outcome = self._answer(past, slates, Draw(past.key, past.step, self._lanes))
+        shape = (len(users), steps, self.slate_size)
+        return users, slates.reshape(shape), outcome.feedback.reshape(shape)
+
+    def _newborn(self, key: npt.NDArray[np.uint64], draw: Draw) -> Users:
+        rows, dims = np.arange(len(key)), self.world.dimensions
+        own = draw.extra(rows, "newborn", 2)
+        anchor = draw_anchor(self.world, rows, draw, "anchor")
+        query = np.ones((len(key), dims + 2), np.float32)
+        mean = np.float32(self.domain.population.price_sensitivity)
+        query[:, -1] = mean * (np.float32(0.5) + own[:, 0])
+        return Users(
+            key=key,
+            step=np.zeros(len(key), np.int64),
+            clock=own[:, 1] * np.float32(168),
+            anchor=anchor,
+            taste=anchor.copy(),
+            query=query,
+            patience=np.full(len(key), self.domain.patience.most, np.float32),
+            shifted=np.zeros(len(key), bool),
+        )
+
+    def _logged_slates(self, past: Users) -> Slates:
+        """[B * H, K] slates of the logging policy."""
+        world = self.world
+        draws = Draw(past.key, past.step, Lanes({"logging": 3 * self.slate_size}))["logging"]
+        explore, which, where = np.split(draws, 3, axis=1)  # [B * H, K] each
+        affinity = np.cumsum(np.exp(np.float32(4) * project(past.interest, world.centers)), axis=1)
+        affinity /= affinity[:, -1:]
+        topic = (affinity[:, None, :] < which[:, :, None]).sum(2)
+        size = world.first[topic + 1] - world.first[topic]
+        own = world.members[world.first[topic] + (where * size).astype(np.int32)]
+        anywhere = (where * len(world.catalog)).astype(np.int32)
+        uniform = (explore < self.domain.exploration) | (size == 0)
+        return np.where(uniform, anywhere, own).astype(np.int32)
+
+    def step(self, users: Users, slates: Slates) -> tuple[Outcome, npt.NDArray[np.bool_]]:
+        """One request: the users answer ``slates`` [B, K], then drift.
+
+        An item that is shown twice in one slate, or is not available, fills its slot and is never
+        taken from it.
+
+        Returns:
+            What they did, and which users [B] leave.
+        """
+        draw = Draw(users.key, users.step, self._lanes)
+        outcome = self._answer(users, slates, draw)
+        for process in self.domain.drift:
+            process.move(self.world, users, outcome, draw)
+        patience = self.domain.patience
+        users.patience += np.where(outcome.consumed, patience.gain, -patience.loss)
+        np.minimum(users.patience, np.float32(patience.most), out=users.patience)
+        users.step += 1
+        users.clock += np.float32(self.domain.hours_per_request)
+        self._refresh(users)
+        return outcome, users.patience <= 0
+
+    def _refresh(self, users: Users) -> None:
+        """Sets the interest that users act upon at their next request."""
+        interest = users.taste.copy()
+        for process in self.domain.drift:
+            process.tilt(self.world, users, interest)
+        users.interest[:] = unit(interest)
+
+    def _answer(self, users: Users, slates: Slates, draw: Draw) -> Outcome:
+        utility = self.utility(users, slates)
+        alive = np.where(_repeated(slates), _NOWHERE, utility)
+        choice = self.domain.choice.choose(alive, draw["choice"])
+        consumed = choice < self.slate_size
+        slot = np.where(consumed, choice, 0)
+        rows = np.arange(len(users))
+        item = np.where(consumed, slates[rows, slot], -1)
+        grade = self.domain.response.grade(utility[rows, slot], draw["response"])
+        grade = np.where(consumed, grade, np.float32(0))
+        return Outcome(slates, choice, item, consumed, grade, grade * self.worth[item])
+
+    # --- what the users think of items ---------------------------------------------------------
+
+    def utility(self, users: Users, items: Slates) -> Floats:
+        """[B, M] utility of ``items`` [B, M] to each user, in logits, before noise and position."""
+        features = np.take(self._features, items, axis=0)  # [B, M, D + 2]
+        utility = np.matmul(features, users.query[:, :, None])[:, :, 0]
+        bonus = self._topic_bonus(users)
+        if bonus is not None:
+            utility += np.take_along_axis(bonus, self.world.topic[items], axis=1)
+        for process in self.domain.drift:
+            process.item_utility(self.world, users, items, utility)
+        return utility
+
+    def utility_of_all(self, users: Users) -> Floats:
+        """[B, N] utility of every item: for oracles and diagnosis, never needed by ``step``."""
+        utility = users.query @ self._features.T
+        bonus = self._topic_bonus(users)
+        if bonus is not None:
+            utility += bonus[:, self.world.topic]
+        items = np.broadcast_to(np.arange(len(self.worth), dtype=np.int32), utility.shape)
+        for process in self.domain.drift:
+            process.item_utility(self.world, users, items, utility)
+        return utility
+
+    def _topic_bonus(self, users: Users) -> Floats | None:
+        if not self.domain.drift:
+            return None
+        bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
+        for process in self.domain.drift:
+            process.topic_utility(self.world, users, bonus)
+        return bonus
+
+    @property
+    def items_churn(self) -> bool:
+        """Whether items come and go."""
+        return any(p.name == "lifecycle" for p in self.domain.drift)
+
+    def available(self, users: Users) -> npt.NDArray[np.int8]:
+        """[B, N] 1 where an item can be taken at the user's clock."""
+        return np.ones((len(users), len(self.worth)), np.int8)
+
+    def requests(self, users: Users) -> Ints:
+        """[B] what the users ask for now, 0 for nothing in particular."""
+        request = users.state.get("request")
+        return np.zeros(len(users), np.int64) if request is None else request.astype(np.int64)
+
+    def expected_reward(self, users: Users, slates: Slates) -> Floats:
+        """[B] mean reward of showing ``slates`` [B, K] now, over choice and response."""
+        utility = self.utility(users, slates)
+        alive = np.where(_repeated(slates), _NOWHERE, utility)
+        probability = self.domain.choice.probability(alive)[:, :-1]
+        reward = self.domain.response.expected_grade(utility) * self.worth[slates]
+        return (probability * reward).sum(1)
+
+    def best_slate(self, users: Users, rounds: int = 4) -> tuple[Slates, Floats]:
+        """The slate with the largest expected reward now, and that reward: [B, K], [B].
+
+        Under a logit choice the best K items maximise sum v_j (r_j - z), z the reward of the best
+        slate itself (Rusmevichientong, Shen & Shmoys, 2010): a fixed point, found by a few rounds.
+        """
+        slates = np.empty((len(users), self.slate_size), np.int32)
+        for start in range(0, len(users), 512):
+            rows = np.arange(start, min(start + 512, len(users)))
+            slates[rows] = best_slates(self, self.utility_of_all(users.take(rows)), rounds)
+        return slates, self.expected_reward(users, slates)
+
+
+def best_slates(simulator: Simulator, utility: Floats, rounds: int = 4) -> Slates:
+    """[B, K] slates with the largest expected reward, given all utilities [B, N]."""
+    outside, size = simulator.domain.choice.outside, simulator.slate_size
+    weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
+    reward = simulator.domain.response.expected_grade(utility) * simulator.worth
+    value = np.zeros((len(utility), 1), np.float32)
+    slates = np.zeros((len(utility), size), np.int64)
+    for _ in range(rounds):
+        gain = weight * (reward - value)
+        slates = top_items(gain, size)
+        chosen = np.take_along_axis(weight, slates, 1)
+        earned = (chosen * np.take_along_axis(reward, slates, 1)).sum(1)
+        value = (earned / (1 + chosen.sum(1)))[:, None]
+    return slates.astype(np.int32)
+
+
+def top_items(scores: Floats, count: int) -> Ints:
+    """[B, count] indices of the largest ``scores`` [B, N], best first."""
+    top = (
+        np.argpartition(scores, -count, axis=1)[:, -count:]
+        if count < scores.shape[1]
+        else (np.broadcast_to(np.arange(scores.shape[1]), scores.shape))
+    )
+    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
+    return np.take_along_axis(top, order, 1)
+
+
+def _repeated(slates: Slates) -> npt.NDArray[np.bool_]:
+    """[B, K] whether a slot repeats an item of a slot above it."""
+    same = slates[:, :, None] == slates[:, None, :]
+    return (same & np.tri(slates.shape[1], k=-1, dtype=bool)).any(2)
+
+
+def _concatenate(parts: list[Users]) -> Users:
+    first = parts[0]
+    joined = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("key", "step", "clock", "anchor", "taste", "query", "patience", "shifted")
+    }
+    state = {k: np.concatenate([p.state[k] for p in parts]) for k in first.state}
+    return Users(**joined, state=state)

@@ -1,0 +1,76 @@
+"""The users: their state as arrays with a leading user axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from .streams import Floats, Keys
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class Users:
+    """State of B users.
+
+    Attributes:
+        key: [B] stream of random numbers of each user.
+        step: [B] requests since the episode began; negative in the warm-up.
+        clock: [B] hours on the world's clock.
+        anchor: [B, D] long-term taste, unit vectors.
+        taste: [B, D] slow taste, unit vectors; drifts around the anchor.
+        query: [B, D + 2] the interest acted upon now (unit vector, first D columns), then 1 and
+            minus the price sensitivity: one product with the items' features gives utilities.
+        patience: [B] how many more disappointing slates the user will stand.
+        shifted: [B] whether the long-term taste was redrawn just now.
+        state: what the drift processes keep per user, by name, each [B, ...].
+    """
+
+    key: Keys
+    step: Ints
+    clock: Floats
+    anchor: Floats
+    taste: Floats
+    query: Floats
+    patience: Floats
+    shifted: npt.NDArray[np.bool_]
+    state: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @property
+    def interest(self) -> Floats:
+        """[B, D] the interest acted upon now: a view, unit vectors."""
+        return self.query[:, :-2]
+
+    def take(self, rows: Ints) -> Users:
+        """A copy of the users in ``rows``, which may repeat."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "state"}
+        return Users(**arrays, state={name: value[rows] for name, value in self.state.items()})
+
+    def put(self, rows: Ints, others: Users) -> None:
+        """Overwrites the users in ``rows``."""
+        for f in fields(self):
+            if f.name != "state":
+                getattr(self, f.name)[rows] = getattr(others, f.name)
+        for name, value in self.state.items():
+            value[rows] = others.state[name]
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows scaled to length 1; a row of zeros stays."""
+    length = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]
+    return vectors / np.maximum(length, np.float32(1e-12))
+
+
+def project(vectors: Floats, onto: Floats) -> Floats:
+    """[B, n] products of ``vectors`` [B, D] with the rows of ``onto`` [n, D].
+
+    One matrix-vector product a user: a matrix-matrix product would round differently in batches of
+    different sizes, and a user's fate must not depend on the batch.
+    """
+    return np.matmul(onto, vectors[:, :, None])[:, :, 0]
