@@ -1,0 +1,209 @@
+"""A grid of independent jobs in a pool of processes, resumable after any interruption.
+
+A job is done when its result file exists; the file is written last and renamed into place. So
+whatever ends a run (Ctrl-C, a full disk, a killed machine), starting it again does what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .errors import UserError
+from .files import read_json, write_json
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SETTINGS = "settings.json"
+_REFRESH = 1.0  # seconds between looks at running jobs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work that needs nothing but its spec and the results it names.
+
+    Attributes:
+        name: path of its result below the folder, without the suffix.
+        kind: which function of the runner does it.
+        spec: plain values that decide the outcome.
+        needs: names of jobs whose results it reads.
+        seconds: roughly how long it takes; long jobs start first.
+    """
+
+    name: str
+    kind: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    seconds: float = 1.0
+
+    def result_path(self, folder: Path) -> Path:
+        """The file whose existence says that the job is done."""
+        return folder / f"{self.name}.json"
+
+    def done(self, folder: Path) -> bool:
+        """Whether the job has a result."""
+        return self.result_path(folder).is_file()
+
+
+Runner = Callable[[Job, Path], Mapping[str, Any]]
+Share = Callable[[Job, Path], float]
+
+
+def run_job(run: Runner, job: Job, folder: Path) -> None:
+    """Do one job and write its result: what a worker executes."""
+    write_json(job.result_path(folder), dict(run(job, folder)))
+
+
+def read_result(name: str, folder: Path) -> dict[str, Any]:
+    """The result of a job that is done."""
+    return read_json(folder / f"{name}.json")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    run: Runner,
+    folder: Path,
+    *,
+    workers: int = 2,
+    progress: bool | None = False,
+    share: Share = lambda job, folder: 0.0,
+) -> int:
+    """Do every job that has no result yet.
+
+    Args:
+        jobs: the grid; results do not depend on the order.
+        run: does a job and returns its result as plain values. A function of a module, because
+            workers import it.
+        folder: where results go.
+        workers: processes, each with one thread.
+        progress: whether to draw a bar; None draws it on a terminal only.
+        share: how much of a running job is done, in [0, 1], for the bar.
+
+    Returns:
+        How many jobs were done now.
+
+    Raises:
+        UserError: where a job fails or a worker dies; results so far are kept.
+        KeyboardInterrupt: after the workers have been stopped.
+    """
+    todo = sorted((j for j in jobs if not j.done(folder)), key=lambda j: -j.seconds)
+    finished = {job.name for job in jobs} - {job.name for job in todo}
+    running: dict[Future[None], Job] = {}
+    with _bar(jobs, folder, progress) as bar, _pool(workers) as pool:
+        queue = list(todo)
+        while queue or running:
+            for job in [j for j in queue if finished.issuperset(j.needs)]:
+                if len(running) >= workers:
+                    break
+                queue.remove(job)
+                running[pool.submit(run_job, run, job, folder)] = job
+            if not running:
+                missing = {need for job in queue for need in job.needs} - finished
+                raise ValueError(f"jobs need results that no job gives: {sorted(missing)}")
+            done, _ = wait(running, timeout=_REFRESH, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = running.pop(future)
+                _raise_failure(future, job, folder)
+                finished.add(job.name)
+            _show(bar, jobs, finished, running.values(), folder, share)
+    return len(todo)
+
+
+def _raise_failure(future: Future[None], job: Job, folder: Path) -> None:
+    error = future.exception()
+    if error is None:
+        return
+    if isinstance(error, BrokenProcessPool):
+        raise UserError(
+            f"a worker died during {job.name} (out of memory?): "
+            f"the same command continues in {folder.parent}"
+        ) from error
+    raise UserError(f"job {job.name} failed: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of fresh processes that are gone when the block is left, however it is left."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # workers inherit it before torch loads
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _bar(jobs: Sequence[Job], folder: Path, progress: bool | None) -> Iterator[Any]:
+    bar = tqdm(
+        total=sum(job.seconds for job in jobs),
+        initial=sum(job.seconds for job in jobs if job.done(folder)),
+        bar_format="{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}",
+        disable=None if progress is None else not progress,
+    )
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def _show(
+    bar: Any, jobs: Sequence[Job], finished: set[str], running: Any, folder: Path, share: Share
+) -> None:
+    if bar.disable:
+        return
+    done = sum(job.seconds for job in jobs if job.name in finished)
+    partly = sum(job.seconds * share(job, folder) for job in running)
+    bar.set_postfix_str(
+        f"{len(finished)}/{len(jobs)} jobs, now {', '.join(job.name for job in running) or 'done'}",
+        refresh=False,
+    )
+    bar.update(max(0.0, done + partly - bar.n))
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Hash of plain settings, the same in every process."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def claim(folder: Path, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Take ``folder`` for a grid with these settings, or continue the one that is there.
+
+    Args:
+        folder: where results go.
+        settings: plain values that decide the results.
+        record: what else to write beside them (versions and the like).
+
+    Raises:
+        UserError: where the folder holds results of other settings, naming what differs.
+    """
+    path, settings = folder / SETTINGS, json.loads(json.dumps(settings))  # tuples become lists
+    if not path.exists():
+        write_json(path, {"fingerprint": fingerprint(settings), "settings": settings, **record})
+        return
+    there = read_json(path)
+    if there.get("fingerprint") == fingerprint(settings):
+        return
+    old = there.get("settings", {})
+    keys = sorted(k for k in {*old, *settings} if old.get(k) != settings.get(k))
+    raise UserError(
+        f"{folder} holds results of other settings ({', '.join(keys)} differ): "
+        "use a new --out, or remove the folder"
+    )
