@@ -1,0 +1,227 @@
+"""A preset as a grid of jobs: tune the baselines, train the learners, evaluate all of them.
+
+Three ranges of users never meet: training users, validation users (on whom configurations and
+checkpoints are chosen) and test users, whom only the final evaluations see.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .evaluate import evaluate
+from .files import check_writable, write_json
+from .grid import Job, claim, read_result, run_jobs
+from .presets import Baseline, Learner, Preset
+from .runs import METRICS, git_commit, load_agent, versions
+from .seeds import test_users, validation_users
+from .train import TrainConfig, train
+from .worlds import describe, make_batch
+
+JOBS = "runs"  # below the benchmark's folder: what the jobs leave; the report is beside it
+
+
+def run_benchmark(
+    preset: Preset, out: Path, *, workers: int = 2, progress: bool | None = False
+) -> int:
+    """Do what is left of a benchmark in ``out``.
+
+    Args:
+        preset: what to run.
+        out: the benchmark's folder, new or of an interrupted benchmark with the same settings.
+        workers: processes.
+        progress: whether to draw a bar; None draws it on a terminal only.
+
+    Returns:
+        How many jobs were done now; 0 where everything was there.
+
+    Raises:
+        UserError: where ``out`` cannot be written, holds other settings, or a job fails.
+    """
+    check_writable(out)
+    folder = out / JOBS
+    env = make_batch(preset.env, 1, preset.env_options)
+    settings = preset.settings() | {"world": describe(preset.env, env)}
+    env.close()
+    claim(folder, settings, {"versions": versions(), "git_commit": git_commit()})
+    started = time.perf_counter()
+    try:
+        return run_jobs(
+            jobs_of(preset), run, folder, workers=workers, progress=progress, share=share_done
+        )
+    finally:
+        _add_wall_seconds(folder, time.perf_counter() - started)
+
+
+def wall_seconds(folder: Path) -> float:
+    """Wall time of a benchmark so far, interruptions not counted."""
+    path = folder / "wall.json"
+    return float(read_result("wall", folder)["seconds"]) if path.is_file() else 0.0
+
+
+def _add_wall_seconds(folder: Path, seconds: float) -> None:
+    write_json(folder / "wall.json", {"seconds": wall_seconds(folder) + seconds})
+
+
+def jobs_of(preset: Preset) -> list[Job]:
+    """All jobs of a preset, those that others need first."""
+    jobs = [_tune_job(preset, b) for b in preset.baselines if len(b.grid) > 1]
+    for learner in preset.learners:
+        jobs += [_train_job(preset, learner, seed) for seed in preset.training_seeds]
+    for block in range(preset.blocks):
+        jobs += [_baseline_job(preset, baseline, block) for baseline in preset.baselines]
+        for learner in preset.learners:
+            jobs += [_learner_job(preset, learner, s, block) for s in preset.training_seeds]
+    return jobs
+
+
+def _tune_name(baseline: Baseline) -> str:
+    return f"tune/{baseline.agent}"
+
+
+def _train_name(learner: Learner, seed: int) -> str:
+    return f"train/{learner.agent}-{learner.algo}-seed{seed}"
+
+
+def evaluation_names(preset: Preset, entry: Baseline | Learner) -> list[list[str]]:
+    """[S][blocks] names of the evaluations of one agent."""
+    blocks = range(preset.blocks)
+    if isinstance(entry, Baseline):
+        return [[f"evaluate/{entry.agent}-users{block}" for block in blocks]]
+    return [
+        [f"evaluate/{entry.agent}-{entry.algo}-seed{seed}-users{block}" for block in blocks]
+        for seed in preset.training_seeds
+    ]
+
+
+def _world(preset: Preset) -> dict[str, Any]:
+    return {"env": preset.env, "env_options": dict(preset.env_options)}
+
+
+def _tune_job(preset: Preset, baseline: Baseline) -> Job:
+    spec = _world(preset) | {
+        "agent": baseline.agent,
+        "grid": [dict(config) for config in baseline.grid],
+        "users": preset.validation_users,
+        "seed": validation_users(),
+    }
+    share = preset.validation_users / preset.users
+    return Job(
+        _tune_name(baseline), "tune", spec, seconds=baseline.seconds * len(baseline.grid) * share
+    )
+
+
+def _train_job(preset: Preset, learner: Learner, seed: int) -> Job:
+    config = TrainConfig(
+        out="",
+        env=preset.env,
+        agent=learner.agent,
+        algo=learner.algo,
+        steps=learner.steps,
+        seed=seed,
+        num_envs=preset.num_envs,
+        env_options=dict(preset.env_options),
+        learner_options=dict(learner.options),
+        validations=preset.validations,
+        validation_users=preset.validation_users,
+    )
+    return Job(_train_name(learner, seed), "train", asdict(config), seconds=learner.seconds)
+
+
+def _baseline_job(preset: Preset, baseline: Baseline, block: int) -> Job:
+    tuned = (_tune_name(baseline),) if len(baseline.grid) > 1 else ()
+    spec = _evaluation_spec(preset, baseline, block) | {"config": dict(baseline.grid[0])}
+    name = evaluation_names(preset, baseline)[0][block]
+    return Job(name, "evaluate", spec, needs=tuned, seconds=baseline.seconds)
+
+
+def _learner_job(preset: Preset, learner: Learner, seed: int, block: int) -> Job:
+    trained = _train_name(learner, seed)
+    row = preset.training_seeds.index(seed)
+    return Job(
+        evaluation_names(preset, learner)[row][block],
+        "evaluate",
+        _evaluation_spec(preset, learner, block) | {"model": trained},
+        needs=(trained,),
+        seconds=10,
+    )
+
+
+def _evaluation_spec(preset: Preset, entry: Baseline | Learner, block: int) -> dict[str, Any]:
+    return _world(preset) | {
+        "agent": entry.agent,
+        "label": entry.label,
+        "users": preset.users,
+        "seed": test_users(block),
+    }
+
+
+def run(job: Job, folder: Path) -> Mapping[str, Any]:
+    """Do one job of a benchmark, in whatever process."""
+    return {"tune": _tune, "train": _train, "evaluate": _evaluate}[job.kind](job, folder)
+
+
+def _tune(job: Job, folder: Path) -> Mapping[str, Any]:
+    """Score every configuration on the validation users; the best mean wins, ties to the first."""
+    spec = job.spec
+    scores = []
+    for config in spec["grid"]:
+        result = evaluate(
+            _maker(spec["agent"], config),
+            spec["env"],
+            spec["users"],
+            spec["seed"],
+            spec["env_options"],
+            name=spec["agent"],
+        )
+        scores.append(float(result.score.mean()))
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return {"best": spec["grid"][best], "grid": spec["grid"], "scores": scores}
+
+
+def _train(job: Job, folder: Path) -> Mapping[str, Any]:
+    out = folder / job.name
+    shutil.rmtree(out, ignore_errors=True)  # half a run, from before an interruption
+    result = train(TrainConfig(**(dict(job.spec) | {"out": str(out)})))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return {"score": result.score, "best_step": result.best_step, "seconds": result.seconds}
+
+
+def _evaluate(job: Job, folder: Path) -> Mapping[str, Any]:
+    spec = job.spec
+    if "model" in spec:
+        run_folder = folder / spec["model"]
+
+        def agent(env: Any) -> Any:
+            return load_agent(run_folder, env, spec["env"])
+    else:
+        config = read_result(job.needs[0], folder)["best"] if job.needs else spec["config"]
+        agent = _maker(spec["agent"], config)
+    result = evaluate(
+        agent, spec["env"], spec["users"], spec["seed"], spec["env_options"], name=spec["label"]
+    )
+    result.save(folder / f"{job.name}.npz")
+    return {"score": float(result.score.mean()), "seconds": result.seconds}
+
+
+def _maker(name: str, config: Mapping[str, Any]) -> Any:
+    def make(env: Any) -> Any:
+        from driftrec import agents
+
+        return agents.make(name, env, **config)
+
+    return make
+
+
+def share_done(job: Job, folder: Path) -> float:
+    """How much of a running training is done, from its last line of ``metrics.csv``."""
+    path = folder / job.name / METRICS
+    if job.kind != "train" or not path.is_file():
+        return 0.0
+    last = path.read_text().splitlines()[-1].split(",")[0]
+    return min(1.0, int(last) / job.spec["steps"]) if last.isdigit() else 0.0

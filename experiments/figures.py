@@ -1,0 +1,254 @@
+"""Figures as functions of data frames: one style, colour-blind safe, readable at column width.
+
+Colours are Okabe & Ito's (2008), told apart by kind of agent as well as by marker and label.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .files import write_atomic
+from .presets import KINDS
+
+P = ParamSpec("P")
+
+KIND_COLORS = {
+    "static": ("#666666", "#aaaaaa"),
+    "adaptive": ("#0072B2", "#56B4E9"),
+    "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000"),
+    "bound": ("#009E73", "#7fceb9"),
+}
+KIND_NAMES = {
+    "static": "static interest",
+    "adaptive": "adaptive, no network",
+    "learned": "learned",
+    "bound": "bound (sees the state)",
+}
+_MARKERS = {"static": "s", "adaptive": "o", "learned": "D", "bound": "^"}
+_INK = "#222222"
+
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 250,
+}
+WIDTH = 4.4  # inches: 80 % of it is one column of a paper
+
+
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the project's style, without touching the caller's."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_styled
+def reward_curves(
+    curves: pd.DataFrame, references: Mapping[str, float] | None = None, title: str = ""
+) -> Figure:
+    """Validation reward against training user-steps.
+
+    Args:
+        curves: columns agent, seed, steps, reward.
+        references: level of agents that are not trained, on the same users.
+        title: of the figure.
+
+    Returns:
+        Mean over the seeds as a line, the range of the seeds as a band.
+    """
+    figure, axes = _figure(3.0, title)
+    labels: dict[str, tuple[float, str]] = {}
+    last = float(curves["steps"].max())
+    color_of = _Colors()
+    for agent, rows in curves.groupby("agent", sort=False):
+        color = color_of("learned")
+        table = rows.pivot_table(index="steps", columns="seed", values="reward")
+        table = table.interpolate(method="index", limit_area="inside").dropna()
+        axes.fill_between(
+            table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.2, lw=0
+        )
+        axes.plot(table.index, table.mean(axis=1), color=color)
+        labels[str(agent)] = (float(table.mean(axis=1).iloc[-1]), color)
+    for agent, level in (references or {}).items():
+        color = color_of(KINDS.get(agent, "adaptive"))
+        axes.axhline(level, color=color, linewidth=1, linestyle=(0, (4, 2)))
+        labels[agent] = (level, color)
+    axes.set_xlim(0, last)
+    axes.set_xlabel("training user-steps")
+    axes.set_ylabel("reward per user-step")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+    _label_right(axes, labels)
+    return figure
+
+
+@_styled
+def scores(table: pd.DataFrame, title: str = "") -> Figure:
+    """Interquartile mean of each agent with its 95 % interval, best on top.
+
+    Args:
+        table: columns agent, kind, score, low, high.
+        title: of the figure.
+    """
+    table = table.sort_values("score", ignore_index=True)
+    figure, axes = _figure(1.3 + 0.25 * len(table), title)
+    span = float(table["high"].max())
+    for row, line in enumerate(table.itertuples(index=False)):
+        color = KIND_COLORS[str(line.kind)][0]
+        axes.plot(
+            [line.low, line.high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt"
+        )
+        axes.plot(line.score, row, _MARKERS[str(line.kind)], color=color, markersize=4.5)
+        axes.text(
+            line.high + 0.02 * span, row, f"{line.score:.3f}", va="center", color=color, fontsize=8
+        )
+    axes.set_yticks(range(len(table)), list(table["agent"]))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_ylim(-0.6, len(table) - 0.4)
+    axes.set_xlim(0, span * 1.16)
+    axes.set_xlabel("reward per user-step")
+    handles = [
+        matplotlib.lines.Line2D(
+            [], [], color=KIND_COLORS[k][0], marker=_MARKERS[k], lw=0, ms=4, label=n
+        )
+        for k, n in KIND_NAMES.items()
+        if k in set(table["kind"])
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7.5)
+    return figure
+
+
+@_styled
+def recovery(table: pd.DataFrame, title: str = "") -> Figure:
+    """Mean reward around an abrupt shift of interest.
+
+    Args:
+        table: columns agent, kind, offset, reward, low, high.
+        title: of the figure.
+    """
+    figure, axes = _figure(3.0, title)
+    labels: dict[str, tuple[float, str]] = {}
+    color_of = _Colors()
+    for agent, rows in table.groupby("agent", sort=False):
+        color = color_of(str(rows["kind"].iloc[0]))
+        for side in (rows[rows["offset"] < 0], rows[rows["offset"] >= 0]):
+            axes.fill_between(
+                side["offset"], side["low"], side["high"], color=color, alpha=0.15, lw=0
+            )
+            axes.plot(side["offset"], side["reward"], color=color)
+        labels[str(agent)] = (float(rows["reward"].iloc[-4:].mean()), color)
+    axes.axvline(-0.5, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.text(
+        -0.7, 1.0, "shift", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8
+    )
+    axes.set_xlim(table["offset"].min(), table["offset"].max())
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("steps since the interest jumped")
+    axes.set_ylabel("reward per user-step")
+    _label_right(axes, labels)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG (or what the suffix says), whole or not at all."""
+    with matplotlib.rc_context(STYLE):
+        write_atomic(
+            path, lambda temporary: figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05)
+        )
+
+
+def _figure(height: float, title: str) -> tuple[Figure, Axes]:
+    # Figure without pyplot: nothing global, no display, nothing to close.
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    return figure, axes
+
+
+class _Colors:
+    """The next colour of a kind of agent, at every call."""
+
+    def __init__(self) -> None:
+        self._used = dict.fromkeys(KIND_COLORS, 0)
+
+    def __call__(self, kind: str) -> str:
+        colors = KIND_COLORS[kind]
+        self._used[kind] += 1
+        return colors[(self._used[kind] - 1) % len(colors)]
+
+
+def _label_right(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
+    """Write each line's name at its right end, pushed apart where they would overlap."""
+    low, high = axes.get_ylim()
+    gap = 0.058 * (high - low)
+    names = sorted(labels, key=lambda name: labels[name][0])
+    places = spread([labels[name][0] for name in names], gap)
+    for name, place in zip(names, places, strict=True):
+        axes.annotate(
+            name,
+            (1.0, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=labels[name][1],
+            annotation_clip=False,
+        )
+
+
+def spread(levels: Sequence[float], gap: float) -> list[float]:
+    """Move ascending levels apart to at least ``gap``, as little as possible on the whole.
+
+    Example:
+        >>> spread([0.0, 1.0, 1.0], 0.5)
+        [0.0, 0.75, 1.25]
+    """
+    clusters: list[list[float]] = []  # [sum of wanted centres, members]
+    for level in levels:
+        clusters.append([level, 1])
+        while len(clusters) > 1 and _overlap(clusters[-2], clusters[-1], gap):
+            total, size = clusters.pop()
+            clusters[-1][0] += total
+            clusters[-1][1] += size
+    places: list[float] = []
+    for total, size in clusters:
+        centre = total / size
+        places += [float(centre + gap * (i - (size - 1) / 2)) for i in range(int(size))]
+    return list(np.asarray(places).tolist())
+
+
+def _overlap(lower: list[float], upper: list[float], gap: float) -> bool:
+    distance = upper[0] / upper[1] - lower[0] / lower[1]
+    return distance < gap * (lower[1] + upper[1]) / 2

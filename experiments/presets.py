@@ -1,0 +1,134 @@
+"""What a benchmark consists of, and the presets that come with the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .worlds import DEFAULT_ENV
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An agent to train.
+
+    Attributes:
+        agent: the policy's name.
+        algo: "ppo" or "reinforce".
+        steps: user-steps of each training run.
+        options: options of the policy and the algorithm.
+        seconds: roughly how long a run takes; for the order of the jobs and the progress bar.
+    """
+
+    agent: str
+    algo: str
+    steps: int
+    options: Options = field(default_factory=dict)
+    seconds: float = 90.0
+
+    @property
+    def label(self) -> str:
+        """Name in tables and figures."""
+        return f"{self.agent} ({_ALGORITHMS.get(self.algo, self.algo)})"
+
+
+_ALGORITHMS = {"ppo": "PPO", "reinforce": "REINFORCE"}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An agent that needs no training.
+
+    Attributes:
+        agent: its name.
+        grid: configurations to choose from on the validation users; one: nothing to choose.
+        seconds: roughly how long one evaluation takes.
+    """
+
+    agent: str
+    grid: tuple[Options, ...] = ({},)
+    seconds: float = 5.0
+
+    @property
+    def label(self) -> str:
+        """Name in tables and figures."""
+        return self.agent
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A benchmark: learners and baselines on the same users of one environment.
+
+    Attributes:
+        name: of the preset.
+        learners: agents to train, the flagship first.
+        baselines: agents to compare with.
+        env: environment id.
+        env_options: its options.
+        training_seeds: one training run for each, and for each learner.
+        num_envs: users served at once in training.
+        validations: how often a training is validated.
+        validation_users: users for choosing checkpoints and configurations.
+        users: test users in a block.
+        blocks: blocks of test users.
+        description: one line for the help.
+    """
+
+    name: str
+    learners: tuple[Learner, ...]
+    baselines: tuple[Baseline, ...]
+    env: str = DEFAULT_ENV
+    env_options: Options = field(default_factory=dict)
+    training_seeds: tuple[int, ...] = (1, 2, 3)
+    num_envs: int = 64
+    validations: int = 12
+    validation_users: int = 256
+    users: int = 1000
+    blocks: int = 1
+    description: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the results, as plain values."""
+        plain = asdict(self)
+        del plain["description"]
+        for entry in (*plain["learners"], *plain["baselines"]):
+            del entry["seconds"]
+        return plain
+
+
+# Kinds of agents that need no training; those not named adapt.
+KINDS = {
+    "random": "static",
+    "popularity": "static",
+    "static-interest": "static",
+    "static-attention": "static",
+    "bayes-filter": "bound",
+    "oracle": "bound",
+}
+
+BASELINES = (
+    Baseline("random"),
+    Baseline("popularity"),
+    Baseline("static-interest"),
+    Baseline("moving-average"),
+    Baseline("discounted-linucb", seconds=20),
+    Baseline("oracle", seconds=10),
+)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="demo",
+            description="PPO and REINFORCE, 3 seeds each, against every other agent; ten minutes",
+            learners=(
+                Learner("interest-attention", "ppo", 60_000),
+                Learner("interest-attention", "reinforce", 60_000),
+            ),
+            baselines=BASELINES,
+        ),
+    )
+}

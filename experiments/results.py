@@ -1,0 +1,220 @@
+"""The results of a benchmark as tables: one row an agent, one row a point of a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .benchmark import JOBS, evaluation_names, wall_seconds
+from .errors import UserError
+from .evaluate import EvaluationResult
+from .files import read_json
+from .grid import SETTINGS
+from .presets import KINDS, Baseline, Learner, Preset
+from .recovery import Recovery, recovery
+from .runs import CONFIG, METRICS, read_run
+from .statistics import Interval, bootstrap
+
+
+@dataclass(frozen=True)
+class AgentResults:
+    """Everything measured of one agent.
+
+    Attributes:
+        label: name in tables and figures.
+        agent: the agent's own name.
+        kind: "static", "adaptive", "learned" or "bound".
+        sessions: [S][blocks] evaluations; S is 1 for an agent that is not trained.
+    """
+
+    label: str
+    agent: str
+    kind: str
+    sessions: tuple[tuple[EvaluationResult, ...], ...] = field(repr=False)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """[S, U] score of each training seed on each user."""
+        return np.stack([np.concatenate([r.score for r in row]) for row in self.sessions])
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """[U] block of each user."""
+        return np.repeat(np.arange(len(self.sessions[0])), [r.users for r in self.sessions[0]])
+
+    @property
+    def flat(self) -> list[EvaluationResult]:
+        """All evaluations."""
+        return [result for row in self.sessions for result in row]
+
+    def interval(self) -> Interval:
+        """Interquartile mean of the scores with its 95 % interval."""
+        return bootstrap(self.scores, strata=self.strata)
+
+    def recovery(self) -> Recovery:
+        """Reward around abrupt shifts."""
+        return recovery(self.flat)
+
+
+@dataclass(frozen=True)
+class BenchmarkResults:
+    """A finished benchmark, read from its folder."""
+
+    folder: Path
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None
+    wall_seconds: float
+    agents: tuple[AgentResults, ...]
+
+    def by_name(self, agent: str) -> AgentResults | None:
+        """The first agent of that name or label, if it took part."""
+        return next((a for a in self.agents if agent in (a.agent, a.label)), None)
+
+
+def load_benchmark(out: Path) -> BenchmarkResults:
+    """Read a finished benchmark.
+
+    Raises:
+        UserError: where the folder holds no benchmark, or an unfinished one.
+    """
+    folder = out / JOBS
+    if not (folder / SETTINGS).is_file():
+        raise UserError(f"{out} holds no benchmark")
+    record = read_json(folder / SETTINGS)
+    preset = preset_of(record["settings"])
+    entries: list[Learner | Baseline] = [*preset.learners, *preset.baselines]
+    names = [name for e in entries for row in evaluation_names(preset, e) for name in row]
+    missing = [name for name in names if not (folder / f"{name}.json").is_file()]
+    if missing:
+        raise UserError(
+            f"the benchmark in {out} is unfinished ({len(missing)} of {len(names)} evaluations "
+            "missing): run driftrec benchmark with the same options again"
+        )
+    return BenchmarkResults(
+        folder=out,
+        settings=record["settings"],
+        versions=record["versions"],
+        git_commit=record["git_commit"],
+        wall_seconds=wall_seconds(folder),
+        agents=tuple(_agent_results(preset, entry, folder) for entry in entries),
+    )
+
+
+def preset_of(settings: dict[str, Any]) -> Preset:
+    """The preset that settings were made from."""
+    plain = {k: v for k, v in settings.items() if k != "world"}
+    plain["learners"] = tuple(Learner(**entry) for entry in plain["learners"])
+    plain["baselines"] = tuple(
+        Baseline(**(entry | {"grid": tuple(entry["grid"])})) for entry in plain["baselines"]
+    )
+    plain["training_seeds"] = tuple(plain["training_seeds"])
+    return Preset(**plain)
+
+
+def _agent_results(preset: Preset, entry: Learner | Baseline, folder: Path) -> AgentResults:
+    kind = "learned" if isinstance(entry, Learner) else KINDS.get(entry.agent, "adaptive")
+    sessions = tuple(
+        tuple(EvaluationResult.load(folder / f"{name}.npz") for name in row)
+        for row in evaluation_names(preset, entry)
+    )
+    return AgentResults(entry.label, entry.agent, kind, sessions)
+
+
+def score_table(results: BenchmarkResults) -> pd.DataFrame:
+    """One row an agent, best first.
+
+    Columns: agent, kind, training_seeds, score (interquartile mean), low, high, mean, normalized
+    (0 = static-interest, 1 = oracle), recovery_steps, after_shift (mean reward of the 10 steps
+    after a shift), shifts, coverage, diversity, steps_stayed.
+    """
+    rows = []
+    for agent in results.agents:
+        interval, back = agent.interval(), agent.recovery()
+        rows.append(
+            {
+                "agent": agent.label,
+                "kind": agent.kind,
+                "training_seeds": len(agent.sessions),
+                "score": interval.estimate,
+                "low": interval.low,
+                "high": interval.high,
+                "mean": agent.scores.mean(),
+                "recovery_steps": back.steps,
+                "after_shift": back.after(),
+                "shifts": back.shifts,
+                "coverage": np.mean([r.coverage for r in agent.flat]),
+                "diversity": np.mean([r.diversity.mean() for r in agent.flat]),
+                "steps_stayed": np.mean([r.length.mean() for r in agent.flat]),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("score", ascending=False, ignore_index=True)
+    table.insert(7, "normalized", normalized(table))
+    return table
+
+
+def normalized(table: pd.DataFrame) -> pd.Series:
+    """(score - static-interest) / (oracle - static-interest); NaN where one did not take part."""
+    score = table.set_index("agent")["score"]
+    low, high = score.get("static-interest", np.nan), score.get("oracle", np.nan)
+    return ((table["score"] - low) / (high - low)).astype(float)
+
+
+def recovery_table(results: BenchmarkResults) -> pd.DataFrame:
+    """Columns agent, kind, offset, reward, low, high, shifts: the curves around a shift."""
+    frames = []
+    for agent in results.agents:
+        curve = agent.recovery()
+        frames.append(
+            pd.DataFrame(
+                {
+                    "agent": agent.label,
+                    "kind": agent.kind,
+                    "offset": curve.offset,
+                    "reward": curve.reward,
+                    "low": curve.low,
+                    "high": curve.high,
+                    "shifts": curve.shifts,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def training_curves(folders: Iterable[Path]) -> pd.DataFrame:
+    """Columns agent, seed, steps, reward: validation scores of run folders.
+
+    Raises:
+        UserError: where a folder holds no run or no metrics.
+    """
+    frames = []
+    for folder in folders:
+        config = read_run(folder)
+        if not (folder / METRICS).is_file():
+            raise UserError(f"{folder} has no {METRICS}")
+        metrics = pd.read_csv(folder / METRICS)
+        learner = Learner(config["train"]["agent"], config["train"]["algo"], 0)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "agent": learner.label,
+                    "seed": config["train"]["seed"],
+                    "steps": metrics["steps"],
+                    "reward": metrics["validation_score"],
+                }
+            )
+        )
+    if not frames:
+        raise UserError("no run folders given")
+    return pd.concat(frames, ignore_index=True)
+
+
+def run_folders(results: BenchmarkResults) -> Sequence[Path]:
+    """The run folders below a benchmark."""
+    return sorted(path.parent for path in (results.folder / JOBS / "train").glob(f"*/{CONFIG}"))
