@@ -67,6 +67,7 @@ class WordBank:
         also: patterns of the sentence on a second topic: ``{other} {d} {e}``.
         value_range: smallest and largest value of an item.
         value_spread: standard deviation of log value within a topic.
+        num_items: size of the catalogue that suits the bank.
     """
 
     domain: str
@@ -78,6 +79,7 @@ class WordBank:
     also: tuple[str, ...]
     value_range: tuple[float, float]
     value_spread: float
+    num_items: int = 1000
 
     @property
     def topic_names(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ class WordBank:
             also=tuple(table["also"]),
             value_range=(float(table["value_range"][0]), float(table["value_range"][1])),
             value_spread=float(table["value_spread"]),
+            num_items=int(table.get("num_items", 1000)),
         )
 
 
@@ -146,7 +149,7 @@ def domains() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix("_words.toml") for f in FOLDER.glob("*_words.toml")))
 
 
-def generate_catalog(bank: WordBank, num_items: int = 1000, seed: int = 0) -> Catalog:
+def generate_catalog(bank: WordBank, num_items: int | None = None, seed: int = 0) -> Catalog:
     """A catalogue of ``num_items`` items in the words of ``bank``.
 
     Main topics take turns, so their counts differ by at most one. Half of the items (drawn) also
@@ -155,12 +158,13 @@ def generate_catalog(bank: WordBank, num_items: int = 1000, seed: int = 0) -> Ca
 
     Args:
         bank: the words.
-        num_items: N; beyond the number of distinct titles, titles get a number.
+        num_items: N, or None for the bank's own; titles repeat only with a number behind them.
         seed: the same seed gives the same catalogue.
 
     Raises:
         ValueError: if num_items is not positive.
     """
+    num_items = bank.num_items if num_items is None else num_items
     if num_items < 1:
         raise ValueError(f"num_items must be at least 1, got {num_items}")
     rng = np.random.default_rng(seed)
@@ -217,7 +221,7 @@ def _titles(
         for n, row in enumerate(np.flatnonzero(main == index).tolist()):
             turn, pick = divmod(n, len(choices))
             text, subject[row] = choices[order[pick]]
-            title[row] = f"{text}, part {turn + 1}" if turn else text
+            title[row] = f"{text} ({turn + 1})" if turn else text
     return tuple(title), subject
 
 
@@ -260,4 +264,4 @@ def _distinct(
     # strides below length / size never meet the start again
     stride = rng.integers(1, np.maximum(length // size, 1) + 1)
     picks = (start[:, None] + stride[:, None] * np.arange(size)) % length[:, None]
-    return picks.tolist()  # type: ignore[no-any-return]
+    return picks.tolist()
