@@ -72,15 +72,28 @@ def jobs_of(preset: Preset) -> list[Job]:
     jobs = [_tune_job(preset, b) for b in preset.baselines if len(b.grid) > 1]
     for learner in preset.learners:
         jobs += [_train_job(preset, learner, seed) for seed in preset.training_seeds]
+    jobs += [
+        _baseline_job(preset, baseline, reference_name(baseline), on_validation=True)
+        for baseline in preset.baselines
+        if baseline.agent in preset.references
+    ]
     for block in range(preset.blocks):
-        jobs += [_baseline_job(preset, baseline, block) for baseline in preset.baselines]
+        for baseline in preset.baselines:
+            name = evaluation_names(preset, baseline)[0][block]
+            jobs.append(_baseline_job(preset, baseline, name, block))
         for learner in preset.learners:
             jobs += [_learner_job(preset, learner, s, block) for s in preset.training_seeds]
     return jobs
 
 
-def _tune_name(baseline: Baseline) -> str:
+def tune_name(baseline: Baseline) -> str:
+    """Name of the job that chooses a baseline's configuration."""
     return f"tune/{baseline.agent}"
+
+
+def reference_name(baseline: Baseline) -> str:
+    """Name of the job that scores a baseline on the validation users."""
+    return f"reference/{baseline.agent}"
 
 
 def _train_name(learner: Learner, seed: int) -> str:
@@ -111,7 +124,7 @@ def _tune_job(preset: Preset, baseline: Baseline) -> Job:
     }
     share = preset.validation_users / preset.users
     return Job(
-        _tune_name(baseline), "tune", spec, seconds=baseline.seconds * len(baseline.grid) * share
+        tune_name(baseline), "tune", spec, seconds=baseline.seconds * len(baseline.grid) * share
     )
 
 
@@ -132,11 +145,16 @@ def _train_job(preset: Preset, learner: Learner, seed: int) -> Job:
     return Job(_train_name(learner, seed), "train", asdict(config), seconds=learner.seconds)
 
 
-def _baseline_job(preset: Preset, baseline: Baseline, block: int) -> Job:
-    tuned = (_tune_name(baseline),) if len(baseline.grid) > 1 else ()
+def _baseline_job(
+    preset: Preset, baseline: Baseline, name: str, block: int = 0, on_validation: bool = False
+) -> Job:
     spec = _evaluation_spec(preset, baseline, block) | {"config": dict(baseline.grid[0])}
-    name = evaluation_names(preset, baseline)[0][block]
-    return Job(name, "evaluate", spec, needs=tuned, seconds=baseline.seconds)
+    seconds = baseline.seconds
+    if on_validation:
+        spec |= {"users": preset.validation_users, "seed": validation_users()}
+        seconds *= preset.validation_users / preset.users
+    needs = (tune_name(baseline),) if len(baseline.grid) > 1 else ()
+    return Job(name, "evaluate", spec, needs=needs, seconds=seconds)
 
 
 def _learner_job(preset: Preset, learner: Learner, seed: int, block: int) -> Job:

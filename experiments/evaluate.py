@@ -78,7 +78,7 @@ class EvaluationResult:
     @property
     def score(self) -> npt.NDArray[np.float64]:
         """[B] return / horizon: a user who leaves earns nothing afterwards."""
-        return np.nansum(self.rewards, axis=0, dtype=np.float64) / self.horizon
+        return np.asarray(np.nansum(self.rewards, axis=0, dtype=np.float64) / self.horizon)
 
     def save(self, path: Path) -> None:
         """Write the result as npz, whole or not at all."""
@@ -193,7 +193,7 @@ def run_sessions(
         rewards=log.rewards,
         shifts=log.shifts,
         oracle_rewards=log.oracle_rewards,
-        diversity=log.diversity / np.maximum(log.steps, 1),
+        diversity=np.asarray(log.diversity / np.maximum(log.steps, 1), np.float32),
         coverage=float(log.shown.mean()),
         seconds=time.perf_counter() - started,
     )

@@ -36,7 +36,7 @@ KIND_NAMES = {
 _MARKERS = {"static": "s", "adaptive": "o", "learned": "D", "bound": "^"}
 _INK = "#222222"
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 9.5,

@@ -74,6 +74,7 @@ class Preset:
         validation_users: users for choosing checkpoints and configurations.
         users: test users in a block.
         blocks: blocks of test users.
+        references: baselines whose level is drawn into the reward curves.
         description: one line for the help.
     """
 
@@ -88,6 +89,7 @@ class Preset:
     validation_users: int = 256
     users: int = 1000
     blocks: int = 1
+    references: tuple[str, ...] = ("static-interest", "discounted-linucb", "oracle")
     description: str = ""
 
     def settings(self) -> dict[str, Any]:

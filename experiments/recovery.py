@@ -77,7 +77,7 @@ def align(result: EvaluationResult, window: int = WINDOW) -> npt.NDArray[np.floa
     whole = (first >= window) & (first + window <= result.horizon)
     count = np.cumsum(np.pad(result.shifts, ((1, 0), (0, 0))), axis=0)  # [T + 1, B]
     step, user, first = step[whole], user[whole], first[whole]
-    near = count[first + window, user] - count[first - window, user]
+    near: npt.NDArray[np.int64] = count[first + window, user] - count[first - window, user]
     first, user = first[near == 1], user[near == 1]
     return result.rewards[first[:, None] + np.arange(-window, window), user[:, None]]
 

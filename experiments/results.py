@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .benchmark import JOBS, evaluation_names, wall_seconds
+from .benchmark import JOBS, evaluation_names, jobs_of, reference_name, tune_name, wall_seconds
 from .errors import UserError
 from .evaluate import EvaluationResult
 from .files import read_json
-from .grid import SETTINGS
+from .grid import SETTINGS, read_result
 from .presets import KINDS, Baseline, Learner, Preset
 from .recovery import Recovery, recovery
 from .runs import CONFIG, METRICS, read_run
@@ -71,6 +71,7 @@ class BenchmarkResults:
     versions: dict[str, str]
     git_commit: str | None
     wall_seconds: float
+    tuned: dict[str, dict[str, Any]]
     agents: tuple[AgentResults, ...]
 
     def by_name(self, agent: str) -> AgentResults | None:
@@ -90,12 +91,12 @@ def load_benchmark(out: Path) -> BenchmarkResults:
     record = read_json(folder / SETTINGS)
     preset = preset_of(record["settings"])
     entries: list[Learner | Baseline] = [*preset.learners, *preset.baselines]
-    names = [name for e in entries for row in evaluation_names(preset, e) for name in row]
-    missing = [name for name in names if not (folder / f"{name}.json").is_file()]
+    jobs = jobs_of(preset)
+    missing = sum(not job.done(folder) for job in jobs)
     if missing:
         raise UserError(
-            f"the benchmark in {out} is unfinished ({len(missing)} of {len(names)} evaluations "
-            "missing): run driftrec benchmark with the same options again"
+            f"the benchmark in {out} is unfinished ({missing} of {len(jobs)} jobs missing): "
+            "run driftrec benchmark with the same options again"
         )
     return BenchmarkResults(
         folder=out,
@@ -103,6 +104,11 @@ def load_benchmark(out: Path) -> BenchmarkResults:
         versions=record["versions"],
         git_commit=record["git_commit"],
         wall_seconds=wall_seconds(folder),
+        tuned={
+            baseline.agent: read_result(tune_name(baseline), folder)["best"]
+            for baseline in preset.baselines
+            if len(baseline.grid) > 1
+        },
         agents=tuple(_agent_results(preset, entry, folder) for entry in entries),
     )
 
@@ -114,7 +120,8 @@ def preset_of(settings: dict[str, Any]) -> Preset:
     plain["baselines"] = tuple(
         Baseline(**(entry | {"grid": tuple(entry["grid"])})) for entry in plain["baselines"]
     )
-    plain["training_seeds"] = tuple(plain["training_seeds"])
+    for name in ("training_seeds", "references"):
+        plain[name] = tuple(plain[name])
     return Preset(**plain)
 
 
@@ -213,6 +220,16 @@ def training_curves(folders: Iterable[Path]) -> pd.DataFrame:
     if not frames:
         raise UserError("no run folders given")
     return pd.concat(frames, ignore_index=True)
+
+
+def reference_levels(results: BenchmarkResults) -> dict[str, float]:
+    """Mean score on the validation users of agents that are not trained."""
+    folder, preset = results.folder / JOBS, preset_of(results.settings)
+    return {
+        baseline.label: float(read_result(reference_name(baseline), folder)["score"])
+        for baseline in preset.baselines
+        if baseline.agent in preset.references
+    }
 
 
 def run_folders(results: BenchmarkResults) -> Sequence[Path]:

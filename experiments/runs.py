@@ -48,6 +48,7 @@ def git_commit() -> str | None:
     """Commit of the source tree that runs, with ``+changes`` where it differs; None without git."""
     folder = Path(__file__).parent
     try:
+        _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # is it this repository?
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):

@@ -182,7 +182,7 @@ def _draws(
     for start in range(0, config.resamples, chunk):
         size = min(chunk, config.resamples - start)
         users = np.concatenate([m[rng.integers(0, len(m), (size, len(m)))] for m in members], 1)
-        seeds = [rng.integers(0, len(side), (size, len(side))) for side in sides]
+        seeds: list[Integers] = [rng.integers(0, len(side), (size, len(side))) for side in sides]
         yield seeds, users
 
 

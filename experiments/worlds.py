@@ -6,13 +6,12 @@ import ast
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import UserError
 
 if TYPE_CHECKING:
-    import gymnasium as gym
-
+    from driftrec.envs import DriftVectorEnv
     from driftrec.simulators.catalog import Catalog
 
 DEFAULT_ENV = "driftrec/Video-v0"
@@ -71,7 +70,7 @@ def check_options(env_id: str, options: Mapping[str, Any]) -> None:
 
 def make_batch(
     env_id: str, num_envs: int, options: Mapping[str, Any] | None = None
-) -> gym.vector.VectorEnv:
+) -> DriftVectorEnv:
     """The native batch of ``num_envs`` users.
 
     Raises:
@@ -85,7 +84,8 @@ def make_batch(
     bare = check_env_id(env_id)
     check_options(bare, options or {})
     # The oracle's reward costs a pass over the catalogue at every step: only where asked for.
-    return gym.make_vec(bare, num_envs=num_envs, **{"diagnostics": False, **(options or {})})
+    options = {"diagnostics": False, **(options or {})}
+    return cast("DriftVectorEnv", gym.make_vec(bare, num_envs=num_envs, **options))
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,284 @@
+"""The command line: ``driftrec --help``.
+
+Only typer is imported here; what a command needs is imported when it runs, so help is instant.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="driftrec",
+    help="How much better is a recommender that re-learns the interest at every request?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+EnvId = Annotated[str, typer.Option("--env", help="Environment id.")]
+MaybeEnvId = Annotated[
+    str | None, typer.Option("--env", help="Environment id; the model's own where one is given.")
+]
+Catalog = Annotated[
+    str | None, typer.Option("--catalog", help="Catalogue file or folder instead of the built-in.")
+]
+Drift = Annotated[
+    str | None, typer.Option("--drift", help='Drifts, comma-separated, or "all" or "none".')
+]
+Strength = Annotated[
+    float | None, typer.Option("--drift-strength", help="0: the world stands still, 1: the preset.")
+]
+SlateSize = Annotated[int | None, typer.Option("--slate-size", help="K, items in a slate.")]
+Horizon = Annotated[int | None, typer.Option("--horizon", help="Requests until a session is cut.")]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option("--env-option", help="Any option of the environment, key=value; repeatable."),
+]
+LearnerOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Option of policy or algorithm, key=value; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, no progress bar.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything random.")]
+DEFAULT_ENV = "driftrec/Video-v0"
+
+
+def command(example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a command: help that ends with a runnable example, errors in one line."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+            except KeyboardInterrupt:
+                typer.echo("interrupted", err=True)
+                raise typer.Exit(130) from None
+            except (ValueError, OSError) as error:
+                if os.environ.get("DRIFTREC_TRACEBACK"):
+                    raise
+                typer.echo(f"driftrec: error: {' '.join(str(error).split())}", err=True)
+                raise typer.Exit(2) from None
+
+        app.command(epilog=f"\b\nExample:\n  {example}")(guarded)
+        return guarded
+
+    return register
+
+
+def env_options(
+    catalog: str | None = None,
+    drift: str | None = None,
+    drift_strength: float | None = None,
+    slate_size: int | None = None,
+    horizon: int | None = None,
+    more: list[str] | None = None,
+) -> dict[str, Any]:
+    """The options of the environment that were given."""
+    from .worlds import parse_options
+
+    named = {
+        "catalog": None if catalog is None else str(Path(catalog).expanduser().resolve()),
+        "drift": drift,
+        "drift_strength": drift_strength,
+        "slate_size": slate_size,
+        "horizon": horizon,
+    }
+    return {k: v for k, v in named.items() if v is not None} | parse_options(more or [])
+
+
+@command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Run folder, new.")],
+    env: EnvId = DEFAULT_ENV,
+    agent: Annotated[str, typer.Option("--agent", help="Policy.")] = "interest-attention",
+    algo: Annotated[str, typer.Option("--algo", help="ppo or reinforce.")] = "ppo",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
+    seed: Seed = 0,
+    num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 64,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+    option: LearnerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an agent; the run folder gets config, metrics, TensorBoard events and the model.
+
+    The model kept is the best on validation users. Ctrl-C keeps it, and the newest beside it.
+    """
+    from .train import TrainConfig, describe_result
+    from .train import train as run
+    from .worlds import parse_options
+
+    options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
+    config = TrainConfig(
+        out=str(out),
+        env=env,
+        agent=agent,
+        algo=algo,
+        steps=steps,
+        seed=seed,
+        num_envs=num_envs,
+        env_options=options,
+        learner_options=parse_options(option or []),
+    )
+    result = run(config, progress=False if as_json else None)
+    if as_json:
+        echo_json(
+            {
+                "folder": str(result.folder),
+                "steps": result.steps,
+                "validation_score": result.score,
+                "best_step": result.best_step,
+                "seconds": result.seconds,
+                "interrupted": result.interrupted,
+            }
+        )
+    else:
+        typer.echo(describe_result(result))
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+@command("driftrec evaluate --agent discounted-linucb --users 200 --seed 7 --json")
+def evaluate(
+    agent: Annotated[str | None, typer.Option("--agent", help="Name of an agent.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="Run folder.")] = None,
+    env: MaybeEnvId = None,
+    users: Annotated[int, typer.Option("--users", min=1, help="How many users.")] = 1000,
+    seed: Seed = 0,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep every step in this npz.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score one agent on users that the seed fixes: the same for every agent."""
+    from .commands import evaluate_command
+
+    summary = evaluate_command(
+        agent,
+        model,
+        env,
+        users,
+        seed,
+        env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
+        out=out,
+        progress=False if as_json else None,
+    )
+    if as_json:
+        echo_json(summary)
+        return
+    typer.echo(f"{summary['agent']} on {summary['env']}, {users:,} users from seed {seed}")
+    low, high = summary["interval"]
+    typer.echo(f"score: {summary['score']:.4f}, 95 % interval {low:.4f} to {high:.4f}")
+    for name in ("mean", "steps_stayed", "coverage", "diversity", "seconds"):
+        typer.echo(f"{name.replace('_', ' ')}: {summary[name]:.4f}")
+
+
+@command("driftrec benchmark --preset demo --out results/demo")
+def benchmark(
+    out: Annotated[Path, typer.Option("--out", help="Folder, new or to be continued.")],
+    preset: Annotated[str, typer.Option("--preset", help="demo.")] = "demo",
+    env: MaybeEnvId = None,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Train and evaluate a preset's agents on the same users, and write the report.
+
+    An interrupted benchmark continues where it stopped when the same command is given again.
+    """
+    from .commands import benchmark_command
+
+    options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
+    report = benchmark_command(
+        preset, env, options, out, workers=workers, progress=False if as_json else None
+    )
+    if as_json:
+        echo_json({"folder": str(out), "scores": report.scores, "findings": report.findings})
+        return
+    typer.echo(f"\n{report.table}\n")
+    typer.echo("\n".join(report.findings))
+    typer.echo(f"\nreport: {out / 'report.html'}")
+
+
+@command("driftrec plot runs/* --out figures/")
+def plot(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders and benchmark folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the figures go.")] = Path("figures"),
+) -> None:
+    """Draw the reward curves of runs, and all figures of benchmarks."""
+    from .plot import plot as draw
+
+    for path in draw(paths, out):
+        typer.echo(path)
+
+
+@command('driftrec recommend --model runs/a --history me.csv --request "a quiet evening" -k 5')
+def recommend(
+    model: Annotated[Path, typer.Option("--model", help="Run folder.")],
+    history: Annotated[
+        Path, typer.Option("--history", help="CSV or JSON: item_id (or title), feedback in [0, 1].")
+    ],
+    request: Annotated[str, typer.Option("--request", help="What is asked for, in words.")] = "",
+    count: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    at: Annotated[str | None, typer.Option("--at", help="Local time, ISO; now if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend to one user of your own, by a trained model."""
+    from .commands import recommend_command
+
+    answer = recommend_command(model, history, request, count, at)
+    if as_json:
+        echo_json(answer)
+        return
+    if answer["request"]:
+        typer.echo(f"request understood as: {answer['request']}")
+    elif request:
+        typer.echo(f"no known request is like {request!r}: ignored", err=True)
+    for line in answer["items"]:
+        typer.echo(f"{line['rank']:>4}  {line['score']:9.4f}  {line['title']}")
+
+
+@command("driftrec data movielens-100k --out data/")
+def data(
+    name: Annotated[str, typer.Argument(help="Data set.")],
+    out: Annotated[Path, typer.Option("--out", help="Where it goes.")] = Path("data"),
+) -> None:
+    """Fetch a data set of others, show its licence, and make it ready for --catalog."""
+    from driftrec.simulators.datasets import fetch
+
+    typer.echo(f"ready: --catalog {fetch(name, out)}")
+
+
+def echo_json(content: Any) -> None:
+    """Print plain values as JSON."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Entry point of the ``driftrec`` command."""
+    sys.exit(app())

@@ -1,0 +1,160 @@
+"""What the commands do between reading their options and printing the answer."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from .errors import UserError
+from .files import check_writable
+from .worlds import DEFAULT_ENV, check_env_id
+
+if TYPE_CHECKING:
+    from .evaluate import EvaluationResult
+    from .report import Report
+
+
+def evaluate_command(
+    agent: str | None,
+    model: Path | None,
+    env: str | None,
+    users: int,
+    seed: int,
+    options: Mapping[str, Any],
+    *,
+    out: Path | None = None,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """Evaluate an agent by name, or the model of a run folder in the world it was trained for.
+
+    Raises:
+        UserError: unless exactly one of ``agent`` and ``model`` is given; and as ``evaluate``.
+    """
+    from .evaluate import evaluate
+    from .runs import load_agent, read_run
+
+    if (agent is None) == (model is None):
+        raise UserError("give either --agent or --model, " + ("not both" if agent else "got none"))
+    if out is not None:
+        check_writable(out.parent)
+    served_by: str | Callable[[Any], Any] = agent or ""
+    if model is not None:
+        trained = read_run(model)["train"]
+        env_id = check_env_id(env or trained["env"])
+        options = {**trained["env_options"], **options}
+        name = f"{trained['agent']} ({trained['algo']})"
+
+        def served_by(world: Any) -> Any:
+            return load_agent(model, world, env_id)
+    else:
+        env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
+    with _bar(progress, "evaluating") as bar:
+
+        def show(step: int, horizon: int) -> None:
+            bar.total = horizon
+            bar.update(step - bar.n)
+
+        result = evaluate(served_by, env_id, users, seed, options, name=name, on_step=show)
+    if out is not None:
+        result.save(out)
+    return summarize(result) | {"env_options": dict(options)}
+
+
+def summarize(result: EvaluationResult) -> dict[str, Any]:
+    """One evaluation as plain values; ``score`` is the interquartile mean over users."""
+    from .statistics import bootstrap
+
+    interval = bootstrap(result.score[None])
+    return {
+        "agent": result.agent,
+        "env": result.env_id,
+        "users": result.users,
+        "seed": result.seed,
+        "score": interval.estimate,
+        "interval": [interval.low, interval.high],
+        "mean": float(result.score.mean()),
+        "steps_stayed": float(result.length.mean()),
+        "coverage": result.coverage,
+        "diversity": float(result.diversity.mean()),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def benchmark_command(
+    name: str,
+    env: str | None,
+    options: Mapping[str, Any],
+    out: Path,
+    *,
+    workers: int = 2,
+    progress: bool | None = None,
+) -> Report:
+    """Run a preset, or continue it, and write its report.
+
+    Raises:
+        UserError: for an unknown preset; and as ``run_benchmark``.
+    """
+    from .benchmark import run_benchmark
+    from .presets import PRESETS
+
+    if name not in PRESETS:
+        raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    preset = PRESETS[name]
+    preset = replace(
+        preset,
+        env=check_env_id(env or preset.env),
+        env_options={**preset.env_options, **options},
+    )
+    run_benchmark(preset, out, workers=workers, progress=progress)
+
+    from .report import write_report
+    from .results import load_benchmark
+
+    return write_report(load_benchmark(out))
+
+
+def recommend_command(
+    model: Path, history: Path, request: str, count: int, at: str | None
+) -> dict[str, Any]:
+    """Recommend to one user of one's own by the model of a run folder.
+
+    Returns:
+        ``request``: the known request that was understood, and ``items``: rank, item_id, title and
+        score of each.
+
+    Raises:
+        UserError: for a bad history, time or count, or a model that cannot be used.
+    """
+    from .recommend import build_observation, match_request, read_history, recommend
+    from .runs import load_agent, read_run
+    from .worlds import make_batch
+
+    trained = read_run(model)["train"]
+    env = make_batch(trained["env"], 1, trained["env_options"])
+    events = read_history(history, env.catalog)
+    known = env.simulator.world.request_text
+    asked = match_request(request, known)
+    observation = build_observation(events, env, asked, _time(at))
+    agent = load_agent(model, env, trained["env"])
+    items = recommend(agent, observation, env.catalog, count)
+    return {"request": known[asked], "items": [asdict(item) for item in items]}
+
+
+def _time(at: str | None) -> datetime.datetime:
+    if at is None:
+        return datetime.datetime.now()
+    try:
+        return datetime.datetime.fromisoformat(at)
+    except ValueError:
+        raise UserError(f"at must be a time like 2026-05-01T20:30, got {at!r}") from None
+
+
+def _bar(progress: bool | None, title: str) -> Any:
+    # Shown after two seconds only, and where there is someone to see it.
+    disable = None if progress is None else not progress
+    return tqdm(total=0, desc=title, unit="step", delay=2, disable=disable, leave=False)

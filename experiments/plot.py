@@ -1,0 +1,46 @@
+"""Draw whatever lies in the folders given: training runs, finished benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .benchmark import JOBS
+from .errors import UserError
+from .figures import reward_curves, save
+from .files import check_writable
+from .grid import SETTINGS
+from .report import write_figures
+from .results import load_benchmark, score_table, training_curves
+from .runs import CONFIG
+
+
+def plot(paths: Sequence[Path], out: Path) -> list[Path]:
+    """Draw reward curves of the run folders and all figures of the benchmarks in ``paths``.
+
+    Args:
+        paths: run folders and benchmark folders, in any mixture.
+        out: where the figures go; of several benchmarks each gets a folder of its own below it.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: for a path that is neither, or a folder that cannot be written.
+    """
+    runs = [path for path in paths if (path / CONFIG).is_file()]
+    benchmarks = [path for path in paths if (path / JOBS / SETTINGS).is_file()]
+    for path in paths:
+        if path not in runs and path not in benchmarks:
+            raise UserError(f"{path} is neither a run folder nor a benchmark")
+    check_writable(out)
+    written: list[Path] = []
+    if runs:
+        save(reward_curves(training_curves(runs)), out / "reward_curves.png")
+        written.append(out / "reward_curves.png")
+    alone = len(benchmarks) == 1 and not runs
+    for path in benchmarks:
+        folder = out if alone else out / path.resolve().name
+        results = load_benchmark(path)
+        written += write_figures(results, score_table(results), folder)
+    return written

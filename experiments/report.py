@@ -1,0 +1,252 @@
+"""A benchmark's report: findings computed from the results, one table, three figures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .figures import recovery as draw_recovery
+from .figures import reward_curves, save
+from .figures import scores as draw_scores
+from .files import write_text
+from .results import (
+    AgentResults,
+    BenchmarkResults,
+    recovery_table,
+    reference_levels,
+    run_folders,
+    score_table,
+    training_curves,
+)
+from .statistics import Interval, bootstrap_difference, probability_of_improvement
+
+OPPONENTS = ("static-interest", "discounted-linucb")
+IN_RECOVERY = ("static-interest", "moving-average", "discounted-linucb", "oracle")
+
+CAPTIONS = {
+    "reward_curves": "Reward on the validation users against user-steps of training: mean over the "
+    "training seeds, band from the lowest to the highest seed. Dashed: agents that need no "
+    "training, on the same users.",
+    "scores": "Interquartile mean over test users and training seeds with its 95 % interval.",
+    "recovery": "Mean reward around an abrupt shift of interest (95 % band over shifts), of the "
+    "users who are still there; shifts with another one within the window are left out.",
+}
+NOTES = (
+    "score: interquartile mean of return / horizon over test users and training seeds, with its "
+    "stratified bootstrap 95 % interval; a user who leaves earns nothing afterwards.",
+    "normalized: 0 is static-interest, 1 is the oracle, who sees the hidden interest.",
+    "recovery: steps after an abrupt shift until 90 % of the reward before it is regained for "
+    "three steps; an agent that never followed the interest loses little and regains it soon, so "
+    "read it beside the reward of the ten steps after a shift.",
+    "coverage: share of the catalogue shown to anyone. diversity: mean topic distance within a "
+    "slate.",
+)
+_HEADINGS = {
+    "agent": "agent",
+    "training_seeds": "seeds",
+    "score": "score",
+    "interval": "95 % interval",
+    "normalized": "normalized",
+    "after_shift": "after a shift",
+    "recovery_steps": "recovery, steps",
+    "steps_stayed": "steps stayed",
+    "coverage": "coverage",
+    "diversity": "diversity",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`write_report` wrote.
+
+    Attributes:
+        folder: where the report lies.
+        table: the score table as text, for the terminal.
+        scores: the score table as plain values, one mapping an agent.
+        findings: the sentences on the learned agents.
+    """
+
+    folder: Path
+    scores: list[dict[str, Any]] = field(repr=False)
+    table: str = field(repr=False)
+    findings: tuple[str, ...] = field(repr=False)
+
+
+def write_report(results: BenchmarkResults) -> Report:
+    """Write scores.csv, the figures, report.md and report.html beside the benchmark's jobs."""
+    folder = results.folder
+    table = score_table(results)
+    write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_figures(results, table, folder)
+    shown, found = shown_table(table), tuple(findings(results))
+    setting = describe_setting(results)
+    title = f"driftrec benchmark: {results.settings['name']} on {results.settings['env']}"
+    write_text(folder / "report.md", _markdown(title, found, shown, setting))
+    write_text(folder / "report.html", _html(title, found, shown, setting, folder))
+    scores = json.loads(table.to_json(orient="records"))  # NaN and infinity become null
+    return Report(folder, scores, shown.to_string(index=False, justify="right"), found)
+
+
+def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw the three figures of a benchmark into ``folder``."""
+    env = results.settings["env"].removeprefix("driftrec/")
+    curves, around = training_curves(run_folders(results)), recovery_table(results)
+    learned = set(table.loc[table["kind"] == "learned", "agent"])
+    around = around[around["agent"].isin(learned | set(IN_RECOVERY))]
+    users = results.settings["users"] * results.settings["blocks"]
+    drawn = {
+        "reward_curves": reward_curves(curves, reference_levels(results), f"{env}: training"),
+        "scores": draw_scores(table, f"{env}: {users:,} test users"),
+        "recovery": draw_recovery(around, f"{env}: around an abrupt shift"),
+    }
+    for name, figure in drawn.items():
+        save(figure, folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]
+
+
+def findings(results: BenchmarkResults) -> list[str]:
+    """One sentence for each learned agent and opponent, whichever way it falls."""
+    return [
+        compare(ours, theirs)
+        for ours in results.agents
+        if ours.kind == "learned"
+        for theirs in map(results.by_name, OPPONENTS)
+        if theirs is not None
+    ]
+
+
+def compare(ours: AgentResults, theirs: AgentResults) -> str:
+    """Say where ``ours`` stands against ``theirs``, with the paired interval."""
+    gap = bootstrap_difference(ours.scores, theirs.scores, strata=ours.strata)
+    better = probability_of_improvement(ours.scores, theirs.scores, strata=ours.strata)
+    verdict = {1: "is above", -1: "is below", 0: "is not told apart from"}[sign(gap)]
+    level = theirs.interval().estimate
+    relative = f", {gap.estimate / level:+.1%}" if level else ""
+    return (
+        f"{ours.label} {verdict} {theirs.label}: difference {gap.estimate:+.4f}{relative}, "
+        f"paired 95 % interval [{gap.low:+.4f}, {gap.high:+.4f}]; "
+        f"ahead on a user with probability {better.estimate:.2f} "
+        f"[{better.low:.2f}, {better.high:.2f}]."
+    )
+
+
+def sign(interval: Interval) -> int:
+    """1 or -1 where the whole interval lies on one side of zero, else 0."""
+    return int(interval.low > 0) - int(interval.high < 0)
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The score table as strings, with the columns that a reader wants."""
+    shown = pd.DataFrame(index=table.index)
+    for name, heading in _HEADINGS.items():
+        shown[heading] = _shown_column(table, name)
+    return shown
+
+
+def _shown_column(table: pd.DataFrame, name: str) -> list[str]:
+    if name == "interval":
+        return [f"{a:.3f} to {b:.3f}" for a, b in zip(table["low"], table["high"], strict=True)]
+    if name == "training_seeds":
+        return [
+            str(n) if kind == "learned" else "-"
+            for n, kind in zip(table[name], table["kind"], strict=True)
+        ]
+    if name == "recovery_steps":
+        return [_steps(value) for value in table[name]]
+    digits = {"score": 3, "steps_stayed": 1}.get(name, 2)
+    return [str(v) if isinstance(v, str) else _number(v, digits) for v in table[name]]
+
+
+def _steps(value: float) -> str:
+    return "-" if np.isnan(value) else "> 17" if np.isinf(value) else f"{value:.0f}"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
+    """Environment, users, seeds, budget and versions, as pairs of a name and a text."""
+    s = results.settings
+    world, learners = s["world"], s["learners"]
+    options = ", ".join(f"{k}={v}" for k, v in s["env_options"].items()) or "defaults"
+    budgets = ", ".join(f"{x['agent']} by {x['algo']}: {x['steps']:,}" for x in learners)
+    versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
+    return [
+        ("environment", f"{s['env']} ({options}), slates of {world['slate_size']}, "
+         f"horizon {world['horizon']}, history {world['history']}"),
+        ("catalogue", f"{world['catalog']}: {world['num_items']:,} items "
+         f"(fingerprint {world['catalog_hash']})"),
+        ("test users", f"{s['users'] * s['blocks']:,}, the same for all agents, never met in "
+         "training, tuning or choosing checkpoints"),
+        ("validation users", f"{s['validation_users']:,}"),
+        ("training seeds", ", ".join(map(str, s["training_seeds"]))),
+        ("training user-steps", budgets or "none"),
+        ("tuned on validation users", tuned_text(results)),
+        ("wall time", f"{results.wall_seconds / 60:.1f} minutes"),
+        ("versions", versions),
+        ("commit", results.git_commit or "unknown"),
+    ]  # fmt: skip
+
+
+def tuned_text(results: BenchmarkResults) -> str:
+    """Which configurations the baselines were given."""
+    parts = [f"{name} {config}" for name, config in results.tuned.items()]
+    return "; ".join(parts) or "none"
+
+
+def _markdown(
+    title: str, found: Sequence[str], shown: pd.DataFrame, setting: Sequence[tuple[str, str]]
+) -> str:
+    lines = [f"# {title}", "", *(f"- {sentence}" for sentence in found), "", "## Scores", ""]
+    lines += [_row(shown.columns), _row(["---"] + ["---:"] * (shown.shape[1] - 1))]
+    lines += [_row(values) for values in shown.itertuples(index=False)]
+    lines += ["", *(f"- {note}" for note in NOTES), "", "## Figures", ""]
+    for name, caption in CAPTIONS.items():
+        lines += [f"![{name}]({name}.png)", "", caption, ""]
+    lines += ["## What was run", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(_row(pair) for pair in setting)]) + "\n"
+
+
+def _row(values: Any) -> str:
+    return "| " + " | ".join(map(str, values)) + " |"
+
+
+def _html(
+    title: str,
+    found: Sequence[str],
+    shown: pd.DataFrame,
+    setting: Sequence[tuple[str, str]],
+    folder: Path,
+) -> str:
+    figures = []
+    for name, caption in CAPTIONS.items():
+        data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
+        image = f'<img alt="{name}" src="data:image/png;base64,{data}">'
+        figures.append(f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>")
+    rows = [
+        f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(text)}</td></tr>'
+        for name, text in setting
+    ]
+    template = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=html.escape(title),
+        findings=_bullets(found),
+        scores=shown.to_html(index=False, border=0),
+        notes=_bullets(NOTES),
+        figures="\n".join(figures),
+        setting=f"<table>{''.join(rows)}</table>",
+    )
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(s)}</li>" for s in sentences) + "</ul>"

@@ -1,0 +1,254 @@
+"""Facts about evaluation, recovery, seeds and result files, by hand-computed sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from driftrec.experiments import files, seeds
+from driftrec.experiments.errors import UserError
+from driftrec.experiments.evaluate import EvaluationResult, run_sessions, slate_diversity
+from driftrec.experiments.recovery import align, recovery
+from driftrec.experiments.worlds import parse_options
+
+
+class ScriptedEnv:
+    """Two users over four steps: user 0 leaves at the second step, user 1 stays."""
+
+    num_envs, horizon, slate_size = 2, 4, 2
+
+    def __init__(self) -> None:
+        topics = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+        self.catalog = type("Items", (), {"topics": topics, "__len__": lambda self: 4})()
+        self.unwrapped, self.starts, self.seed = self, [], None
+
+    def reset(self, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.time, self.seed = 0, seed
+        return {"step": np.zeros(2)}, {}
+
+    def step(self, slates: np.ndarray) -> tuple[Any, ...]:
+        self.time += 1
+        left = np.array([self.time == 2, False])
+        late = np.array([False, self.time == 4])
+        infos: dict[str, Any] = {
+            "shift": np.array([False, self.time == 1]),
+            "oracle_reward": np.array([9.0, 2.0]),
+        }
+        if left.any():  # row 0 has been reset: the last step's info is in final_info
+            infos["final_info"] = {
+                "shift": np.array([True, False]),
+                "oracle_reward": np.array([3.0, 2.0]),
+            }
+        return {"step": np.full(2, self.time)}, np.array([1.0, 0.5]), left, late, infos
+
+
+class Recorder:
+    """Shows items 0 and 2 (in the second step 0 and 3) and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, Any, bool]] = []
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:  # fmt: skip
+        self.calls.append((state, episode_start.copy(), deterministic))
+        second = 3 if len(self.calls) == 2 else 2
+        return np.array([[0, second], [0, second]]), len(self.calls)
+
+
+@pytest.fixture
+def result() -> EvaluationResult:
+    return run_sessions(Recorder(), ScriptedEnv(), 5, "recorder", "m:driftrec/X-v0", oracle=True)
+
+
+def test_rewards_are_nan_after_the_user_left(result: EvaluationResult) -> None:
+    np.testing.assert_array_equal(result.rewards[:, 0], [1, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(result.rewards[:, 1], 0.5)
+
+
+def test_a_user_who_left_earns_nothing_for_the_rest_of_the_horizon(
+    result: EvaluationResult,
+) -> None:
+    assert result.score.tolist() == [0.5, 0.5]
+    assert result.length.tolist() == [2, 4]
+
+
+def test_the_last_step_of_a_reset_row_is_read_from_final_info(result: EvaluationResult) -> None:
+    assert result.shifts[:, 0].tolist() == [False, True, False, False]
+    assert result.shifts[:, 1].tolist() == [True, False, False, False]
+    assert result.oracle_rewards is not None
+    np.testing.assert_array_equal(result.oracle_rewards[:, 0], [9, 3, np.nan, np.nan])
+
+
+def test_coverage_and_diversity_by_hand(result: EvaluationResult) -> None:
+    assert result.coverage == 0.75  # items 0, 2 and 3 of four
+    assert result.diversity.tolist() == [1, 1]  # always two different topics
+
+
+def test_agent_gets_its_state_back_and_the_true_starts() -> None:
+    agent = Recorder()
+    run_sessions(agent, ScriptedEnv(), 0, "recorder", "x")
+    states, starts, deterministic = zip(*agent.calls, strict=True)
+    assert states == (None, 1, 2, 3)
+    assert [s.tolist() for s in starts] == [[True] * 2, [False] * 2, [True, False], [False] * 2]
+    assert all(deterministic)
+
+
+def test_the_seed_reaches_the_environment() -> None:
+    env = ScriptedEnv()
+    run_sessions(Recorder(), env, 11, "recorder", "x")
+    assert env.seed == 11
+
+
+def test_slates_of_a_wrong_shape_are_refused_by_name() -> None:
+    agent = SimpleNamespace(predict=lambda *a, **k: (np.zeros((2, 3), int), None))
+    with pytest.raises(ValueError, match=r"'bad' must give slates of shape \(2, 2\), got \(2, 3\)"):
+        run_sessions(agent, ScriptedEnv(), 0, "bad", "x")
+
+
+def test_a_result_survives_its_file(result: EvaluationResult, tmp_path: Path) -> None:
+    result.save(tmp_path / "a.npz")
+    again = EvaluationResult.load(tmp_path / "a.npz")
+    for field in dataclasses.fields(result):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(result, field.name))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_result_without_oracle_survives_its_file(tmp_path: Path) -> None:
+    run_sessions(Recorder(), ScriptedEnv(), 0, "r", "x").save(tmp_path / "a.npz")
+    assert EvaluationResult.load(tmp_path / "a.npz").oracle_rewards is None
+
+
+def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"a\.npz holds no evaluation result"):
+        EvaluationResult.load(tmp_path / "a.npz")
+
+
+def test_diversity_is_the_mean_over_pairs() -> None:
+    topics = np.eye(2, dtype=np.float32)[[0, 0, 1]]
+    slates = np.array([[0, 1, 2], [0, 1, 0]])
+    np.testing.assert_allclose(slate_diversity(topics, slates), [2 / 3, 0], atol=1e-6)
+    assert slate_diversity(topics, slates[:, :1]).tolist() == [0, 0]
+
+
+# --- recovery ---------------------------------------------------------------------------------
+
+
+def sessions(rewards: np.ndarray, shifts: np.ndarray) -> EvaluationResult:
+    return EvaluationResult(
+        agent="a", env_id="x", seed=0, rewards=rewards.astype(np.float32),
+        shifts=shifts.astype(bool), oracle_rewards=None,
+        diversity=np.zeros(rewards.shape[1], np.float32), coverage=1.0, seconds=0.0,
+    )  # fmt: skip
+
+
+def test_curves_are_aligned_at_the_first_slate_after_the_shift() -> None:
+    rewards, shifts = np.arange(20.0)[:, None], np.zeros((20, 1))
+    shifts[9] = True
+    assert align(sessions(rewards, shifts), 3).tolist() == [[7, 8, 9, 10, 11, 12]]
+
+
+def test_shifts_near_another_or_near_the_ends_are_left_out() -> None:
+    shifts = np.zeros((30, 3))
+    shifts[[1, 28], 0] = True  # too close to the ends
+    shifts[[12, 14], 1] = True  # too close to each other
+    shifts[[8, 20], 2] = True  # far enough
+    assert len(align(sessions(np.ones((30, 3)), shifts), 5)) == 2
+
+
+def test_recovery_by_hand() -> None:
+    rewards, shifts = np.ones((40, 50)), np.zeros((40, 50))
+    shifts[19] = True
+    rewards[20:26] = 0.0  # six lost steps
+    curve = recovery([sessions(rewards, shifts)], window=15)
+    assert (curve.shifts, curve.before, curve.steps) == (50, 1.0, 6.0)
+    assert curve.after(10) == pytest.approx(0.4)
+    np.testing.assert_array_equal(curve.low, curve.reward)  # all users alike
+
+
+def test_recovery_ignores_users_who_left() -> None:
+    rewards, shifts = np.ones((40, 2)), np.zeros((40, 2))
+    shifts[19] = True
+    rewards[22:, 0] = np.nan
+    assert recovery([sessions(rewards, shifts)], window=15).reward.tolist() == [1.0] * 30
+
+
+def test_recovery_that_never_comes_is_infinite_and_without_shifts_nan() -> None:
+    rewards, shifts = np.ones((40, 2)), np.zeros((40, 2))
+    assert np.isnan(recovery([sessions(rewards, shifts)], window=15).steps)
+    shifts[19], rewards[20:] = True, 0
+    assert recovery([sessions(rewards, shifts)], window=15).steps == float("inf")
+
+
+# --- seeds, options, files ----------------------------------------------------------------------
+
+
+def test_training_validation_and_test_users_never_meet() -> None:
+    ranges = [
+        (first(block), first(block) + seeds.BLOCK)
+        for first in (seeds.train_users, seeds.validation_users, seeds.test_users)
+        for block in (0, 1, 999)
+    ]
+    ranges.sort()
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
+
+
+def test_a_seed_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"seed must be in \[0, 1000\), got 1000"):
+        seeds.train_users(1000)
+
+
+def test_options_are_read_as_literals_or_text() -> None:
+    pairs = ["slate-size=5", "drift=gradual,abrupt", "x=None", "y=0.5", "z=a=b"]
+    assert parse_options(pairs) == {
+        "slate_size": 5, "drift": "gradual,abrupt", "x": None, "y": 0.5, "z": "a=b",
+    }  # fmt: skip
+
+
+def test_an_option_without_value_is_refused() -> None:
+    with pytest.raises(UserError, match="must look like key=value, got 'horizon'"):
+        parse_options(["horizon"])
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"x": 1})
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        files.write_atomic(path, fail)
+    assert files.read_json(path) == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*file/run: Not a directory"):
+        files.check_writable(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(UserError, match="is full: 1 MiB free"):
+        files.check_writable(tmp_path)
+
+
+def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[1")
+    with pytest.raises(UserError, match=r"a\.json must hold JSON"):
+        files.read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(UserError, match="JSON object, got list"):
+        files.read_json(tmp_path / "a.json")
