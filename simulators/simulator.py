@@ -214,6 +214,12 @@ class Simulator:
         reward = self.domain.response.expected_grade(utility) * self.worth[slates]
         return (probability * reward).sum(1)
 
+    def log_gain(self, users: Users) -> Floats:
+        """[B, N] log of what each item would earn in proportion: exp(u_j) E[grade_j] worth_j."""
+        utility = self.utility_of_all(users)
+        reward = self.domain.response.expected_grade(utility) * self.worth
+        return utility + np.log(np.maximum(reward, np.float32(1e-6)))
+
     def best_slate(self, users: Users, rounds: int = 4) -> tuple[Slates, Floats]:
         """The slate with the largest expected reward now, and that reward: [B, K], [B].
 

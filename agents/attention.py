@@ -1,0 +1,113 @@
+"""Interest-conditioned attention A_l(I): one function for every model family of transformers.
+
+In layer l the query is adjusted by the user's interest I before it meets the keys,
+
+    softmax((q A_l(I)) k^T / sqrt(d)) v,   A_l(I) = 1 + diag(g_l(I)) + U_l diag(s_l(I)) V_l^T,
+
+and A_l = 1 where nothing is adjusted, so an untouched pretrained model is reproduced. Keys and
+values do not depend on I: they stay in the cache when the interest changes.
+
+Registered through transformers' attention interface, together with a mask function of the same
+name: without one transformers passes no mask at all, and says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "driftrec_interest"
+
+
+@dataclass
+class Adjustment:
+    """A_l(I) of every layer, for B users at T requests.
+
+    Attributes:
+        gain: [B, T, L, H, D] g_l, of L layers, H heads of D dimensions.
+        scale: [B, T, L, R] s_l.
+        left: [L, H, D, R] U_l.
+        right: [L, H, D, R] V_l.
+        calls: how many layers have used it: a family that swallows it unused is found out.
+    """
+
+    gain: Tensor
+    scale: Tensor
+    left: Tensor
+    right: Tensor
+    calls: int = 0
+
+    def adjust(self, query: Tensor, layer: int) -> Tensor:
+        """Query [B, H, T, D] of one layer times A_l."""
+        self.calls += 1
+        adjusted = query * (1 + self.gain[:, :, layer].transpose(1, 2))
+        if self.scale.shape[-1]:
+            along = torch.einsum("bhtd,hdr->btr", query, self.right[layer])
+            along = along * self.scale[:, :, layer]
+            adjusted = adjusted + torch.einsum("btr,hdr->bhtd", along, self.left[layer])
+        return adjusted
+
+
+def interest_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    interest: Adjustment | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention of [B, H, T, D] with the query adjusted by ``interest``."""
+    if interest is not None:
+        query = interest.adjust(query, module.layer_idx)  # type: ignore[arg-type]
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+
+
+AttentionInterface.register(NAME, interest_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+class InterestAdjuster(nn.Module):
+    """From interest vectors I [B, T, W] to the adjustment of every layer.
+
+    Zero at initialisation. With rotary positions the two halves of a head share their gain: then
+    the adjustment commutes with the rotation, and scores still depend on distances alone. The
+    low-rank part mixes dimensions that rotate at different speeds, so it is meant for families
+    without rotation.
+
+    Args:
+        config: of the model whose attention is adjusted.
+        width: W.
+        rank: R of the low-rank part; 0 leaves the diagonal alone.
+        rotary: whether positions are rotary.
+    """
+
+    def __init__(self, config: PretrainedConfig, width: int, rank: int, rotary: bool) -> None:
+        super().__init__()
+        heads = config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        self.shape = (config.num_hidden_layers, heads, size // 2 if rotary else size)
+        self.rotary, self.rank = rotary, rank
+        layers = config.num_hidden_layers
+        self.gain = nn.Linear(width, self.shape[0] * self.shape[1] * self.shape[2])
+        self.scale = nn.Linear(width, layers * rank)
+        for head in (self.gain, self.scale):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.left = nn.Parameter(torch.randn(layers, heads, size, rank) / size**0.5)
+        self.right = nn.Parameter(torch.randn(layers, heads, size, rank) / size**0.5)
+
+    def forward(self, interest: Tensor) -> Adjustment:
+        """[B, T, W] -> the adjustment of every layer at every request."""
+        batch, steps = interest.shape[:2]
+        gain = torch.tanh(self.gain(interest)).view(batch, steps, *self.shape)
+        if self.rotary:
+            gain = torch.cat((gain, gain), dim=-1)
+        scale = self.scale(interest).view(batch, steps, self.shape[0], self.rank)
+        return Adjustment(gain, scale, self.left, self.right)

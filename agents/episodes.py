@@ -1,0 +1,371 @@
+"""Learning on whole episodes: what PPO and REINFORCE share.
+
+Stable-Baselines3 shows a policy one observation at a time, so a recurrent or attentive policy reads
+its history again at every step of every epoch. Here an episode is played with the attention's cache
+(one token a step) and learned from in one causal pass. Saving, loading, logging and callbacks are
+Stable-Baselines3's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from .losses import choice_loss, teacher_loss
+from .network import Output
+from .policy import InterestAttentionPolicy, masked, newest, window
+from .slate import log_probability
+
+
+@dataclass
+class Episodes:
+    """B episodes of T steps after a warm-up of H slates.
+
+    Attributes:
+        slates: [B, H + T, K] shown, and ``feedback`` on them.
+        request: [B, H + T] the request after each, and ``time`` [B, H + T, 4].
+        reward: [B, T].
+        slot_reward: [B, T, K] the reward that came from each slot.
+        alive: [B, T] whether the user was still there when the step began.
+        log_probability: [B, T, K] of each slot when it was drawn.
+        value: [B, T + 1] of each step when it was taken; 0 after the user has left.
+        teacher: [B, T, N] log-odds of a teacher that knows the users, or None.
+    """
+
+    slates: Tensor
+    feedback: Tensor
+    request: Tensor
+    time: Tensor
+    reward: Tensor
+    slot_reward: Tensor
+    alive: Tensor
+    log_probability: Tensor
+    value: Tensor
+    teacher: Tensor | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.reward.shape[1]
+
+    def take(self, rows: Tensor) -> Episodes:
+        """The episodes in ``rows``."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Episodes(**{k: None if v is None else v[rows] for k, v in parts.items()})
+
+    def batches(self, size: int, generator: np.random.Generator) -> Iterator[Episodes]:
+        """All episodes once, ``size`` at a time, in random order."""
+        order = torch.as_tensor(generator.permutation(len(self.slates)))
+        for rows in order.split(size):
+            yield self.take(rows)
+
+
+class EpisodeAlgorithm(OnPolicyAlgorithm):
+    """Plays whole episodes and learns from them; a subclass says how in ``learn_from``.
+
+    Args:
+        env: a ``BatchVecEnv``.
+        policy_kwargs: of ``InterestAttentionPolicy``.
+        learning_rate: after the warm-up of ``warmup`` updates; falls linearly to a tenth.
+        episode_batch: episodes per gradient step.
+        gamma: discount per step.
+        gae_lambda: of generalised advantage estimation.
+        ent_coef: weight of the entropy bonus.
+        vf_coef: weight of the value loss.
+        max_grad_norm: gradients are scaled down to this norm.
+        pretrain_steps: user-steps of pretraining before reinforcement learning begins.
+        pretrain_rate: learning rate of pretraining.
+        privileged: whether pretraining is told the users' true utilities (possible in a simulator
+            only), or sees logged feedback alone.
+        tensorboard_log: folder of TensorBoard events.
+        seed: of everything random.
+    """
+
+    policy: InterestAttentionPolicy
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        policy: type[InterestAttentionPolicy],
+        env: Any,
+        policy_kwargs: dict[str, Any] | None = None,
+        learning_rate: float = 3e-4,
+        episode_batch: int = 16,
+        gamma: float = 0.8,
+        gae_lambda: float = 0.9,
+        ent_coef: float = 1e-3,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 1.0,
+        pretrain_steps: int = 0,
+        pretrain_rate: float = 2e-3,
+        privileged: bool = False,
+        tensorboard_log: str | None = None,
+        seed: int | None = None,
+        verbose: int = 0,
+        device: str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
+        self.pretrain_rate, self.privileged = pretrain_rate, privileged
+        self.algorithm_name = self.name  # kept in the saved file, to load the right class
+        self.episodes: Episodes | None = None
+        self._updates_done = 0
+        super().__init__(
+            policy,
+            env,
+            learning_rate=learning_rate,
+            n_steps=1,
+            gamma=gamma,
+            gae_lambda=gae_lambda,
+            ent_coef=ent_coef,
+            vf_coef=vf_coef,
+            max_grad_norm=max_grad_norm,
+            use_sde=False,
+            sde_sample_freq=-1,
+            policy_kwargs=policy_kwargs,
+            tensorboard_log=tensorboard_log,
+            monitor_wrapper=False,
+            seed=seed,
+            verbose=verbose,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self._shuffle = np.random.default_rng(self.seed)
+        worth = torch.as_tensor(self.policy.items.worth)
+        self.register_worth(worth)
+
+    def register_worth(self, worth: Tensor) -> None:
+        """Sets the reward per unit of feedback [N]; its mean is the unit that values are in."""
+        self.worth, self.reward_scale = worth, float(worth.mean())
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether the episodes at hand are learned from by pretraining."""
+        return self.num_timesteps <= self.pretrain_steps
+
+    # --- playing ------------------------------------------------------------------------------
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
+        """Plays one episode of every user; those who leave early wait, and are not learned from."""
+        self.policy.set_training_mode(False)
+        callback.on_rollout_start()
+        horizon = int(env.get_attr("horizon")[0])
+        teach = self.privileged and self.num_timesteps < self.pretrain_steps
+        tape = _Tape(env.reset(), horizon, self.worth)
+        memory = None
+        for step in range(horizon):
+            if teach:
+                tape.ask_teacher(env)
+            with torch.no_grad():
+                output, memory = self.policy.advance(tape.observation, memory, None)
+                scores = masked(output.scores[:, 0], tape.observation)
+                slates = self.policy.choose(scores, deterministic=False)
+                log_prob = log_probability(scores, slates)
+            observation, reward, done, infos = env.step(slates.numpy())
+            self.num_timesteps += env.num_envs
+            tape.record(
+                step, slates, log_prob, output.value[:, 0], observation, reward, done, infos
+            )
+            self._update_info_buffer(infos, done)
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+        with torch.no_grad():
+            last, _ = self.policy.advance(tape.observation, memory, None)
+        self.episodes = tape.finish(last.value[:, 0])
+        callback.on_rollout_end()
+        return True
+
+    # --- learning -----------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Learns from the episodes just played."""
+        assert self.episodes is not None
+        self.policy.set_training_mode(True)
+        if self.pretraining:
+            self._pretrain(self.episodes)
+        else:
+            self.learn_from(self.episodes)
+        self.episodes = None
+
+    def learn_from(self, episodes: Episodes) -> None:
+        """One update of reinforcement learning."""
+        raise NotImplementedError
+
+    def read(self, batch: Episodes) -> Output:
+        """The network at the T steps of each episode, in one causal pass."""
+        steps = batch.steps
+        parts = (batch.slates, batch.feedback, batch.request, batch.time)
+        # the slate shown at the last step has been answered, but nothing is decided after it
+        return self.policy.network(*(part[:, :-1] for part in parts), last=steps)  # type: ignore[no-any-return]
+
+    def descend(self, loss: Tensor, rate: float) -> None:
+        """One gradient step."""
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] = rate
+        self.policy.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+
+    def current_rate(self, warmup: int = 5) -> float:
+        """Learning rate: rises over the first updates, then falls linearly to a tenth."""
+        self._updates_done += 1
+        rise = min(1.0, self._updates_done / warmup)
+        fall = max(0.1, self._current_progress_remaining)
+        return float(self.lr_schedule(1)) * rise * fall
+
+    def _pretrain(self, episodes: Episodes) -> None:
+        """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""
+        returns = discounted(episodes, self.gamma, 1.0, self.reward_scale)[1]
+        done = self.num_timesteps / max(self.pretrain_steps, 1)
+        rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
+        logged = []
+        for batch, target in _with(episodes, returns, self.episode_batch, self._shuffle):
+            output = self.read(batch)
+            alive = batch.alive
+            if batch.teacher is not None:
+                loss = teacher_loss(output.scores, batch.teacher, alive)
+            else:
+                shown = batch.slates[:, -batch.steps :], batch.feedback[:, -batch.steps :]
+                loss = choice_loss(output.scores, *shown, self.policy.network.choice, alive)
+            value = ((output.value - target).square() * alive).sum() / alive.sum()
+            self.descend(loss + self.vf_coef * value, rate)
+            logged.append((loss.item(), value.item()))
+        mean = np.mean(logged, axis=0)
+        self.logger.record("pretrain/loss", mean[0])
+        self.logger.record("train/value_loss", mean[1])
+        self.logger.record("train/learning_rate", rate)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "episodes", "_shuffle"]
+
+
+class _Tape:
+    """Collects the episodes of B users as they are played."""
+
+    def __init__(self, first: Any, horizon: int, worth: Tensor) -> None:
+        self.observation = _tensors(first)
+        self.worth = worth
+        parts = window(self.observation)
+        self.history = parts[0].shape[1]
+        self.sequence = [[part] for part in parts]
+        batch, slots = parts[0].shape[0], parts[0].shape[2]
+        self.reward = torch.zeros(batch, horizon)
+        self.alive = torch.zeros(batch, horizon)
+        self.log_prob = torch.zeros(batch, horizon, slots)
+        self.value = torch.zeros(batch, horizon + 1)
+        self.present = torch.ones(batch)
+        self.left = torch.zeros(batch, dtype=torch.bool)
+        self.teacher: list[Tensor] = []
+
+    def ask_teacher(self, env: VecEnv) -> None:
+        """Notes the log-odds of every item by the users' true state."""
+        simulator, session = env.get_attr("simulator")[0], env.get_attr("session")[0]
+        self.teacher.append(torch.as_tensor(simulator.log_gain(session.users)))
+
+    def record(
+        self,
+        step: int,
+        slates: Tensor,
+        log_prob: Tensor,
+        value: Tensor,
+        observation: Any,
+        reward: np.ndarray,
+        done: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Notes one step; of a user whose episode ended, the last observation."""
+        self.reward[:, step] = torch.as_tensor(reward) * self.present
+        self.alive[:, step], self.log_prob[:, step] = self.present, log_prob
+        self.value[:, step] = value * self.present
+        for row in np.flatnonzero(done):
+            for key, part in infos[row]["terminal_observation"].items():
+                observation[key][row] = part
+            if self.present[row]:
+                self.left[row] = not infos[row]["TimeLimit.truncated"]
+        self.present[torch.as_tensor(done)] = 0
+        self.observation = _tensors(observation)
+        for part, new in zip(self.sequence, newest(self.observation), strict=True):
+            part.append(new)
+
+    def finish(self, last_value: Tensor) -> Episodes:
+        """The episodes; the value after the last step counts for those cut off by the horizon."""
+        slates, feedback, request, time = (torch.cat(part, 1) for part in self.sequence)
+        self.value[:, -1] = torch.where(self.left, 0.0, last_value)
+        slot_reward = feedback * self.worth[slates.clamp_min(0)]
+        return Episodes(
+            slates,
+            feedback,
+            request,
+            time,
+            self.reward,
+            slot_reward[:, self.history :] * self.alive[..., None],
+            self.alive,
+            self.log_prob,
+            self.value,
+            torch.stack(self.teacher, 1) if self.teacher else None,
+        )
+
+
+def discounted(
+    episodes: Episodes, gamma: float, gae_lambda: float, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantages and the returns they imply, [B, T] each, in units of ``scale``.
+
+    A_t = delta_t + gamma lambda A_{t+1}, delta_t = r_t + gamma V_{t+1} - V_t; V is 0 after a user
+    has left, and what was predicted after the last step where the horizon cut the episode.
+    Source: Schulman, Moritz, Levine, Jordan & Abbeel (2016), eq. 16.
+    """
+    reward, value, alive = episodes.reward / scale, episodes.value, episodes.alive
+    following = torch.cat((alive[:, 1:], (value[:, -1:] != 0).float()), 1)
+    advantage = torch.zeros_like(reward)
+    running = torch.zeros(len(reward))
+    for t in reversed(range(reward.shape[1])):
+        delta = reward[:, t] + gamma * value[:, t + 1] * following[:, t] - value[:, t]
+        running = (delta + gamma * gae_lambda * following[:, t] * running) * alive[:, t]
+        advantage[:, t] = running
+    return advantage, advantage + value[:, :-1]
+
+
+def slot_advantage(episodes: Episodes, advantage: Tensor, scale: float) -> Tensor:
+    """[B, T, K] credit of each slot: its own reward less a fair share, and the shared future.
+
+    A_tk = (r_tk - mean(r) / K) + (A_t - (r_t - mean(r))): a slot is not praised for what was taken
+    elsewhere in the slate. The mean is over the users alive at t.
+    """
+    reward, alive = episodes.reward / scale, episodes.alive
+    mean = (reward * alive).sum(0) / alive.sum(0).clamp_min(1)
+    own = episodes.slot_reward / scale - (mean / episodes.slot_reward.shape[2])[:, None]
+    future = advantage - (reward - mean)
+    return own + future[..., None]
+
+
+def _with(
+    episodes: Episodes, extra: Tensor, size: int, generator: np.random.Generator
+) -> Iterator[tuple[Episodes, Tensor]]:
+    order = torch.as_tensor(generator.permutation(len(extra)))
+    for rows in order.split(size):
+        yield episodes.take(rows), extra[rows]
+
+
+def _tensors(observation: Any) -> dict[str, Tensor]:
+    return {key: torch.as_tensor(np.asarray(value)) for key, value in observation.items()}

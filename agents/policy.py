@@ -1,0 +1,219 @@
+"""The recommender as a Stable-Baselines3 policy: observations in, Plackett-Luce slates out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor
+
+from .network import InterestNetwork, Memory, NetworkConfig, Output
+from .slate import best_slate, entropy, log_probability, sample_slate
+
+_UNAVAILABLE = -1e9
+
+
+@dataclass
+class ItemTable:
+    """What the network is told of the items, from ``Platform``.
+
+    Attributes:
+        features: [N, F] public item vectors.
+        average: [N] what an item gets on average, graded feedback per impression.
+        worth: [N] reward per unit of graded feedback.
+    """
+
+    features: np.ndarray
+    average: np.ndarray
+    worth: np.ndarray
+
+
+class InterestAttentionPolicy(ActorCriticPolicy):
+    """Serves whole observations (the last H slates), or one slate after another from a cache.
+
+    Args:
+        observation_space: of the environment.
+        action_space: of the environment.
+        lr_schedule: learning rate by remaining progress.
+        items: what the network is told of the items.
+        network: its shape.
+        optimizer_kwargs: of AdamW.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        items: ItemTable,
+        network: NetworkConfig | None = None,
+        use_sde: bool = False,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        self.items, self.network_config = items, network or NetworkConfig()
+        assert isinstance(action_space, spaces.MultiDiscrete)
+        self.slots = len(action_space.nvec)
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            use_sde=False,
+            optimizer_class=torch.optim.AdamW,
+            optimizer_kwargs=optimizer_kwargs or {"weight_decay": 1e-4},
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        assert isinstance(self.observation_space, spaces.Dict)
+        request = self.observation_space["request"]
+        assert isinstance(request, spaces.Discrete)
+        worth = torch.as_tensor(self.items.worth)
+        self.network = InterestNetwork(
+            torch.as_tensor(self.items.features),
+            torch.as_tensor(self.items.average),
+            (worth / worth.mean()).log(),
+            int(request.n),
+            self.network_config,
+        )
+        self.optimizer = self.optimizer_class(
+            self.network.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+        )
+
+    def make_features_extractor(self) -> Any:
+        """The network reads observations itself."""
+        return _Whole(self.observation_space)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "lr_schedule": self._dummy_schedule,
+            "items": self.items,
+            "network": self.network_config,
+            "optimizer_kwargs": self.optimizer_kwargs,
+        }
+
+    # --- one observation at a time: what Stable-Baselines3's own algorithms call ----------------
+
+    def forward(
+        self, obs: PyTorchObs, deterministic: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Slates [B, K], values [B] and log-probabilities [B]."""
+        output = self._last(obs)
+        scores = masked(output.scores[:, 0], obs)
+        slates = self.choose(scores, deterministic)
+        return slates, output.value[:, 0], log_probability(scores, slates).sum(-1)
+
+    def evaluate_actions(
+        self, obs: PyTorchObs, actions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values [B], log-probabilities [B] and entropies [B] of slates [B, K]."""
+        output = self._last(obs)
+        scores = masked(output.scores[:, 0], obs)
+        return output.value[:, 0], log_probability(scores, actions.long()).sum(-1), entropy(scores)
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """[B] values."""
+        return self._last(obs).value[:, 0]
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        return self.choose(masked(self._last(observation).scores[:, 0], observation), deterministic)
+
+    def _last(self, obs: PyTorchObs) -> Output:
+        return self.network(*window(obs), last=1)  # type: ignore[no-any-return]
+
+    def choose(self, scores: Tensor, deterministic: bool) -> Tensor:
+        """[B, N] -> [B, K]."""
+        if deterministic:
+            return best_slate(scores, self.slots)
+        return sample_slate(scores, self.slots)
+
+    # --- one slate after another: what driftrec's agents are asked -------------------------------
+
+    def predict(  # type: ignore[override]
+        self,
+        observation: dict[str, np.ndarray],
+        state: Memory | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Memory]:
+        """Slates for one user or many; ``state`` saves reading the history again.
+
+        Users whose episode starts are read from their H slates; of the others only the newest
+        slate is new. Slates are int64 [K] for a single user, else [B, K].
+        """
+        self.set_training_mode(False)
+        single = np.ndim(observation["slates"]) == 2
+        batch = {k: np.asarray(v)[None] if single else v for k, v in observation.items()}
+        obs = {k: torch.as_tensor(np.asarray(v)) for k, v in batch.items()}
+        with torch.no_grad():
+            output, state = self.advance(obs, state, episode_start)
+            slates = self.choose(masked(output.scores[:, 0], obs), deterministic).numpy()
+        return (slates[0] if single else slates), state
+
+    def advance(
+        self, obs: dict[str, Tensor], state: Memory | None, episode_start: np.ndarray | None
+    ) -> tuple[Output, Memory]:
+        """The output at the newest request and the state after it."""
+        starts = np.zeros(len(obs["slates"]), bool)
+        if episode_start is not None:
+            starts |= np.atleast_1d(episode_start).astype(bool)
+        if state is None or starts.all() or state.full:
+            return self.network.begin(*window(obs))
+        output, state = self.network.step(state, *newest(obs))
+        if starts.any():
+            rows = torch.as_tensor(np.flatnonzero(starts))
+            place = state.mask.shape[1] - obs["slates"].shape[1]
+            fresh, memory = self.network.begin(*(p[rows] for p in window(obs)), offset=place)
+            state.replace(rows, memory)
+            output.put(rows, fresh)
+        return output, state
+
+
+class _Whole(torch.nn.Module):
+    """Stands where Stable-Baselines3 expects a features extractor."""
+
+    def __init__(self, observation_space: spaces.Space) -> None:
+        super().__init__()
+        self.features_dim = 1
+        self.observation_space = observation_space
+
+
+def window(obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The last H slates as a sequence; earlier requests and times are not observed and read 0."""
+    assert isinstance(obs, dict)
+    slates, feedback = obs["slates"].long(), obs["feedback"].float()
+    batch, steps = slates.shape[:2]
+    request = torch.zeros(batch, steps, dtype=torch.long)
+    request[:, -1] = request_id(obs["request"])
+    time = torch.zeros(batch, steps, 4)
+    time[:, -1] = obs["time"].float()
+    return slates, feedback, request, time
+
+
+def newest(obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The newest slate as a sequence of one."""
+    assert isinstance(obs, dict)
+    return (
+        obs["slates"][:, -1:].long(),
+        obs["feedback"][:, -1:].float(),
+        request_id(obs["request"])[:, None],
+        obs["time"][:, None].float(),
+    )
+
+
+def request_id(request: Tensor) -> Tensor:
+    """[B] ids, also from the one-hot rows that Stable-Baselines3 stores."""
+    request = request.reshape(len(request), -1)
+    return (request[:, 0] if request.shape[1] == 1 else request.argmax(1)).long()
+
+
+def masked(scores: Tensor, obs: PyTorchObs) -> Tensor:
+    """[B, N] scores with unavailable items taken away."""
+    assert isinstance(obs, dict)
+    available = obs.get("available")
+    return scores if available is None else scores.masked_fill(available == 0, _UNAVAILABLE)

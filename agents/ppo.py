@@ -1,0 +1,70 @@
+"""Proximal policy optimisation on whole episodes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
+from .losses import clipped_surrogate
+from .slate import entropy, log_probability
+
+
+class EpisodePPO(EpisodeAlgorithm):
+    """PPO (Schulman et al., 2017) with a ratio and an advantage per slot.
+
+    Args:
+        n_epochs: passes over the episodes of one rollout.
+        clip_range: c of the clipped surrogate.
+        target_kl: the passes end where the policy has moved further than this, in nats a slot.
+        **kwargs: of ``EpisodeAlgorithm``.
+    """
+
+    name: ClassVar[str] = "ppo"
+
+    def __init__(
+        self,
+        *args: Any,
+        n_epochs: int = 3,
+        clip_range: float = 0.2,
+        target_kl: float = 0.05,
+        **kwargs: Any,
+    ) -> None:
+        self.n_epochs, self.clip_range, self.target_kl = n_epochs, clip_range, target_kl
+        super().__init__(*args, **kwargs)
+
+    def learn_from(self, episodes: Episodes) -> None:
+        """Several passes of clipped updates."""
+        scale, rate = self.reward_scale, self.current_rate()
+        advantage, returns = discounted(episodes, self.gamma, self.gae_lambda, scale)
+        credit = slot_advantage(episodes, advantage, scale)
+        alive = episodes.alive.bool()
+        credit = (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6)
+        logged: list[tuple[float, ...]] = []
+        for _ in range(self.n_epochs):
+            for rows in torch.as_tensor(self._shuffle.permutation(len(returns))).split(
+                self.episode_batch
+            ):
+                logged.append(self._update(episodes.take(rows), credit[rows], returns[rows], rate))
+            if logged[-1][3] > self.target_kl:
+                break
+        names = ("policy_loss", "value_loss", "entropy", "approx_kl")
+        for name, value in zip(names, np.mean(logged, axis=0), strict=True):
+            self.logger.record(f"train/{name}", value)
+        self.logger.record("train/learning_rate", rate)
+
+    def _update(
+        self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
+    ) -> tuple[float, ...]:
+        output, alive = self.read(batch), batch.alive
+        log_prob = log_probability(output.scores, batch.slates[:, -batch.steps :])
+        policy = clipped_surrogate(log_prob, batch.log_probability, credit, self.clip_range, alive)
+        value = ((output.value - returns).square() * alive).sum() / alive.sum()
+        spread = (entropy(output.scores) * alive).sum() / alive.sum()
+        self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
+        with torch.no_grad():
+            shift = log_prob - batch.log_probability
+            kl = (((shift.exp() - 1) - shift).mean(2) * alive).sum() / alive.sum()
+        return policy.item(), value.item(), spread.item(), kl.item()

@@ -1,0 +1,56 @@
+"""The slate policy: Plackett-Luce over item scores."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sample_slate(scores: Tensor, size: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draws slates without replacement by Gumbel top-k.
+
+    Source: Kool, van Hoof & Welling (2019), "Stochastic beams and where to find them".
+
+    Args:
+        scores: [..., N] log-odds; -inf takes an item away.
+        size: K.
+        generator: of the noise.
+
+    Returns:
+        [..., K] item ids, in the order drawn.
+    """
+    uniform = torch.rand(scores.shape, generator=generator, device=scores.device)
+    noise = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+    return (scores + noise).topk(size, dim=-1).indices
+
+
+def best_slate(scores: Tensor, size: int) -> Tensor:
+    """[..., N] -> [..., K] the items with the largest scores, best first."""
+    return scores.topk(size, dim=-1).indices
+
+
+def log_probability(scores: Tensor, slates: Tensor) -> Tensor:
+    """Log-probability of each slot of a Plackett-Luce slate given the slots above it.
+
+    log pi(a_k | a_1..a_{k-1}) = s_{a_k} - log sum_{j not in a_1..a_{k-1}} exp(s_j).
+    Source: Plackett (1975), "The analysis of permutations". The remaining mass is the whole less
+    what is taken, in double precision.
+
+    Args:
+        scores: [..., N].
+        slates: [..., K] distinct item ids.
+
+    Returns:
+        [..., K]; their sum is the log-probability of the slate.
+    """
+    chosen = scores.gather(-1, slates)  # [..., K]
+    total = scores.logsumexp(-1, keepdim=True)
+    share = (chosen - total).double().exp()
+    above = share.cumsum(-1) - share
+    return chosen - total - torch.log((1 - above).clamp_min(1e-9)).to(scores.dtype)
+
+
+def entropy(scores: Tensor) -> Tensor:
+    """[..., N] -> [...] entropy of the first slot, in nats: what is held up against collapse."""
+    log_share = scores.log_softmax(-1)
+    return -(log_share.exp() * log_share.clamp_min(-60)).sum(-1)
