@@ -71,10 +71,9 @@ class Validation(BaseCallback):
             self._next = self.num_timesteps + self._every
 
     def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_end(self) -> None:
+        self._bar.total = max(self._bar.total, self.num_timesteps)  # the last rollout is whole
         self._bar.update(self.num_timesteps - self._bar.n)
+        return True
 
     def _on_training_end(self) -> None:
         self._validate()
@@ -103,8 +102,9 @@ class Validation(BaseCallback):
             horizon = int(self._env.unwrapped.horizon)
             row["train_reward"] = sum(e["r"] for e in episodes) / len(episodes) / horizon
         for name, value in recorded.items():
-            if name.startswith("train/"):
-                row[name.removeprefix("train/")] = float(value)
+            group, _, short = name.partition("/")
+            if group in ("train", "pretrain"):
+                row[short if group == "train" else f"pretrain_{short}"] = float(value)
         return row
 
     def _write_metrics(self) -> None:

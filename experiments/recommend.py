@@ -169,6 +169,16 @@ def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2}
 
 
+def item_scores(agent: Any, observation: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """[N] what the agent thinks of each item for one user; larger is better."""
+    import torch
+
+    batch = {name: torch.as_tensor(value)[None] for name, value in observation.items()}
+    with torch.no_grad():
+        output, _ = agent.policy.advance(batch, None, None)
+    return np.asarray(output.scores[0, 0], np.float64)
+
+
 def recommend(
     agent: Any, observation: Mapping[str, npt.NDArray[Any]], catalog: Catalog, count: int
 ) -> list[Recommendation]:
@@ -179,7 +189,7 @@ def recommend(
     """
     if not 1 <= count <= len(catalog):
         raise UserError(f"k must be in [1, {len(catalog)}] (items of the catalogue), got {count}")
-    scores = np.asarray(agent.scores(observation), np.float64).reshape(-1)  # [N]
+    scores = item_scores(agent, observation)
     order = np.argsort(-scores, kind="stable")[:count]
     return [
         Recommendation(rank, catalog.ids[item], catalog.title[item], float(scores[item]))

@@ -149,6 +149,6 @@ def load_agent(folder: Path, env: Any, env_id: str) -> Any:
     from driftrec.agents.learners import load_learner
 
     try:
-        return load_learner(str(path), env)
+        return load_learner(str(path))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"cannot load {path}: {error}") from error

@@ -1,0 +1,226 @@
+"""Facts about a benchmark's jobs, tables, findings, figures and report, on made-up sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from driftrec.experiments import figures
+from driftrec.experiments.benchmark import JOBS, jobs_of
+from driftrec.experiments.errors import UserError
+from driftrec.experiments.evaluate import EvaluationResult
+from driftrec.experiments.files import write_json, write_text
+from driftrec.experiments.grid import Job, claim, run_job
+from driftrec.experiments.plot import plot
+from driftrec.experiments.presets import Baseline, Learner, Preset
+from driftrec.experiments.report import compare, sign, write_report
+from driftrec.experiments.results import (
+    AgentResults,
+    load_benchmark,
+    preset_of,
+    recovery_table,
+    score_table,
+    training_curves,
+)
+from driftrec.experiments.statistics import Interval
+
+PRESET = Preset(
+    name="tiny",
+    learners=(Learner("interest-attention", "ppo", 1000),),
+    baselines=(
+        Baseline("static-interest"),
+        Baseline("discounted-linucb", grid=({"gamma": 0.9}, {"gamma": 0.95})),
+        Baseline("oracle"),
+    ),
+    training_seeds=(1, 2, 3),
+    users=40,
+    blocks=2,
+)
+LEVEL = {"static-interest": 0.3, "discounted-linucb": 0.5, "oracle": 0.9}
+WORLD = {
+    "env": PRESET.env, "catalog": "video", "catalog_hash": "ab", "num_items": 1000,
+    "slate_size": 10, "history": 50, "horizon": 60,
+}  # fmt: skip
+
+
+def made_up(label: str, level: float, seed: int) -> EvaluationResult:
+    """Users with levels of their own, who lose half for eight steps after a shift."""
+    rng = np.random.default_rng(seed)
+    rewards = level + rng.normal(0, 0.05, (60, PRESET.users)) + np.linspace(-0.1, 0.1, PRESET.users)
+    shifts = np.zeros_like(rewards, bool)
+    shifts[29, ::2] = True
+    rewards[30:38, ::2] *= 0.5
+    return EvaluationResult(
+        label, PRESET.env, seed, rewards.astype(np.float32), shifts, None,
+        np.full(PRESET.users, 0.4, np.float32), 0.25, 1.0,
+    )  # fmt: skip
+
+
+def fake_run(job: Job, folder: Path) -> Mapping[str, Any]:
+    if job.kind == "tune":
+        return {"best": job.spec["grid"][1], "grid": job.spec["grid"], "scores": [0.1, 0.2]}
+    if job.kind == "train":
+        config = {"train": dict(job.spec), "world": WORLD, "versions": {"driftrec": "0.1.0"}}
+        write_json(folder / job.name / "config.json", config)
+        rows = [f"{s},{s / 100},{0.4 + s / 1e4 + job.spec['seed'] / 100}" for s in (0, 500, 1000)]
+        text = "\n".join(["steps,seconds,validation_score", *rows])
+        write_text(folder / job.name / "metrics.csv", text + "\n")
+        return {"score": 0.5}
+    result = made_up(job.spec["label"], LEVEL.get(job.spec["agent"], 0.6), job.spec["seed"] % 97)
+    result.save(folder / f"{job.name}.npz")
+    return {"score": float(result.score.mean())}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("benchmark")
+    settings = PRESET.settings() | {"world": WORLD}
+    claim(out / JOBS, settings, {"versions": {"driftrec": "0.1.0"}, "git_commit": "abc"})
+    for job in jobs_of(PRESET):
+        run_job(fake_run, job, out / JOBS)
+    return out
+
+
+def test_every_agent_meets_the_same_test_users_who_are_no_one_elses() -> None:
+    jobs = jobs_of(PRESET)
+    tests = [j.spec for j in jobs if j.name.startswith("evaluate/")]
+    others = {j.spec["seed"] for j in jobs if not j.name.startswith("evaluate/")}
+    agents = {spec["label"] for spec in tests}
+    assert len(agents) == 4 and len(tests) == 2 * (3 + 3)
+    for label in agents:
+        seeds = {s["seed"] for s in tests if s["label"] == label}
+        assert len(seeds) == 2 and not seeds & others
+
+
+def test_jobs_need_only_jobs_that_exist_and_specs_are_plain() -> None:
+    jobs = jobs_of(PRESET)
+    names = {job.name for job in jobs}
+    assert len(names) == len(jobs)
+    assert all(names.issuperset(job.needs) for job in jobs)
+    json.dumps([dict(job.spec) for job in jobs])
+
+
+def test_settings_ignore_what_does_not_decide_results() -> None:
+    slower = dataclasses.replace(
+        PRESET, learners=(dataclasses.replace(PRESET.learners[0], seconds=9),), description="x"
+    )
+    assert slower.settings() == PRESET.settings()
+    longer = dataclasses.replace(PRESET.learners[0], steps=2000)
+    assert dataclasses.replace(PRESET, learners=(longer,)).settings() != PRESET.settings()
+
+
+def test_settings_survive_json() -> None:
+    settings = json.loads(json.dumps(PRESET.settings() | {"world": WORLD}))
+    assert preset_of(settings).settings() == PRESET.settings()
+
+
+def test_score_table_is_sorted_and_normalized(folder: Path) -> None:
+    table = score_table(load_benchmark(folder)).set_index("agent")
+    assert list(table.index) == [
+        "oracle", "interest-attention (PPO)", "discounted-linucb", "static-interest",
+    ]  # fmt: skip
+    assert table.loc["static-interest", "normalized"] == 0
+    assert table.loc["oracle", "normalized"] == 1
+    assert table.loc["interest-attention (PPO)", "normalized"] == pytest.approx(0.5, abs=0.02)
+    assert (table["low"] < table["score"]).all() and (table["score"] < table["high"]).all()
+    assert table["training_seeds"].tolist() == [1, 3, 1, 1]
+    assert (table["recovery_steps"] == 8).all()
+
+
+def test_recovery_table_shows_the_dip(folder: Path) -> None:
+    table = recovery_table(load_benchmark(folder)).query("agent == 'oracle'").set_index("offset")
+    assert table.loc[0:7, "reward"].mean() == pytest.approx(0.45, abs=0.02)
+    assert table.loc[-20:-1, "reward"].mean() == pytest.approx(0.9, abs=0.02)
+    assert (table["shifts"] == PRESET.users).all()  # half of the users of two blocks
+
+
+def agent_results(label: str, level: float, kind: str = "learned") -> AgentResults:
+    return AgentResults(label, label, kind, ((made_up(label, level, 3),),))
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict"),
+    [
+        (0.6, "ours is above theirs: difference +0.0965, +19.9%"),
+        (0.4, "ours is below theirs: difference -0.0"),
+    ],
+)
+def test_findings_tell_the_truth_whichever_way_it_falls(level: float, verdict: str) -> None:
+    assert verdict in compare(agent_results("ours", level), agent_results("theirs", 0.5))
+
+
+def test_a_difference_that_could_be_luck_is_not_claimed() -> None:
+    same = agent_results("ours", 0.5)
+    assert "ours is not told apart from ours: difference +0.0000" in compare(same, same)
+
+
+def test_sign_needs_the_whole_interval() -> None:
+    cases = [(0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0.0, 0.1)]
+    assert [sign(Interval(0, low, high)) for low, high in cases] == [1, -1, 0, 0]
+
+
+def test_report_is_complete_and_self_contained(folder: Path) -> None:
+    report = write_report(load_benchmark(folder))
+    names = {"report.md", "report.html", "scores.csv"}
+    pictures = {"reward_curves.png", "scores.png", "recovery.png"}
+    assert names | pictures <= {p.name for p in folder.iterdir()}
+    html = (folder / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 3
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    markdown = (folder / "report.md").read_text()
+    for fact in (
+        "is above static-interest", "is above discounted-linucb", "tiny", "80, the same for all",
+        "1, 2, 3", "1,000 items", "{'gamma': 0.95}", "driftrec 0.1.0", "abc",
+    ):  # fmt: skip
+        assert fact in markdown, fact
+    assert len(report.findings) == 2
+    assert pd.read_csv(folder / "scores.csv")["agent"].tolist()[0] == "oracle"
+    json.dumps(report.scores, allow_nan=False)
+
+
+def test_an_unfinished_benchmark_is_not_reported(folder: Path, tmp_path: Path) -> None:
+    claim(tmp_path / JOBS, PRESET.settings() | {"world": WORLD}, {"versions": {}})
+    with pytest.raises(UserError, match=r"unfinished \(19 of 19 jobs missing"):
+        load_benchmark(tmp_path)
+    with pytest.raises(UserError, match="holds no benchmark"):
+        load_benchmark(tmp_path / "elsewhere")
+
+
+def test_plot_draws_runs_and_benchmarks(folder: Path, tmp_path: Path) -> None:
+    runs = sorted((folder / JOBS / "train").glob("*/"))
+    assert plot(runs, tmp_path / "a") == [tmp_path / "a" / "reward_curves.png"]
+    both = plot([*runs, folder], tmp_path / "b")
+    assert len(both) == 4 and all(path.is_file() for path in both)
+    with pytest.raises(UserError, match="neither a run folder nor a benchmark"):
+        plot([tmp_path], tmp_path)
+
+
+def test_training_curves_hold_every_seed(folder: Path) -> None:
+    curves = training_curves(sorted((folder / JOBS / "train").glob("*/")))
+    assert set(curves["seed"]) == {1, 2, 3}
+    assert set(curves["agent"]) == {"interest-attention (PPO)"}
+
+
+def test_figures_leave_no_trace_of_their_style() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    curves = pd.DataFrame({"agent": "a", "seed": [1, 1], "steps": [0, 10], "reward": [0.0, 1.0]})
+    assert isinstance(figures.reward_curves(curves, {"oracle": 2.0}), Figure)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_labels_are_pushed_apart_no_further_than_needed() -> None:
+    assert figures.spread([0.0, 1.0, 2.0], 0.5) == [0, 1, 2]
+    assert figures.spread([1.0, 1.0, 1.0], 0.5) == [0.5, 1.0, 1.5]
+    crowded = figures.spread([0.0, 0.1, 0.2, 5.0], 0.5)
+    assert np.diff(crowded).min() == pytest.approx(0.5) and crowded[-1] == 5
