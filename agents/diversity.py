@@ -1,0 +1,42 @@
+"""From scores to slates."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from driftrec.simulators import top_items
+from driftrec.simulators.streams import Floats
+
+_CANDIDATES = 200
+
+
+def diverse_slates(
+    scores: Floats, features: Floats, size: int, charge: float
+) -> npt.NDArray[np.int64]:
+    """[B, K] distinct items; slot after slot the largest score - charge * likeness.
+
+    Likeness is the largest cosine with an item above. Source: Carbonell & Goldstein (1998), "The
+    use of MMR, diversity-based reranking". Only the 200 best scores are candidates.
+
+    Args:
+        scores: [B, N].
+        features: [N, F] unit rows.
+        size: K.
+        charge: in the unit of the scores.
+    """
+    candidates = top_items(scores, min(max(_CANDIDATES, size), scores.shape[1]))  # [B, M]
+    value = np.take_along_axis(scores, candidates, 1)
+    slates = np.empty((len(scores), size), np.int64)
+    for start in range(0, len(scores), 64):
+        rows = slice(start, start + 64)
+        x = features[candidates[rows]]  # [b, M, F]
+        left, likeness = value[rows].copy(), np.full_like(value[rows], -1)
+        users = np.arange(len(x))
+        for slot in range(size):
+            best = (left - np.float32(charge) * likeness).argmax(1)
+            slates[rows, slot] = candidates[rows][users, best]
+            left[users, best] = -np.inf
+            cosine = np.matmul(x, x[users, best][:, :, None])[:, :, 0]
+            likeness = np.maximum(likeness, cosine)
+    return slates
