@@ -52,9 +52,6 @@ class Simulator:
     def start(self, seed: Ints, episode: Ints) -> tuple[Users, Slates, Floats]:
         """Draws users and lets them live through the warm-up.
 
-        The warm-up's slates are those of an earlier recommender: each slot is uniform over the
-        catalogue or over a topic that the user cares for.
-
         Args:
             seed: [B] one seed a user.
             episode: [B] how many episodes this seed has begun before.
@@ -107,13 +104,18 @@ class Simulator:
         )
 
     def _logged_slates(self, past: Users) -> Slates:
-        """[B * H, K] slates of the logging policy."""
-        world = self.world
-        draws = Draw(past.key, past.step, Lanes({"logging": 3 * self.slate_size}))["logging"]
-        explore, which, where = np.split(draws, 3, axis=1)  # [B * H, K] each
+        """[B * H, K] slates of an earlier recommender.
+
+        A slot is uniform over the catalogue (``exploration``), or over one of the two topics drawn
+        for its slate in proportion to exp(4 <interest, c_k>), which take turns.
+        """
+        world, slots = self.world, self.slate_size
+        draws = Draw(past.key, past.step, Lanes({"topics": 2, "items": 2 * slots}))
+        explore, where = np.split(draws["items"], 2, axis=1)  # [B * H, K] each
         affinity = np.cumsum(np.exp(np.float32(4) * project(past.interest, world.centers)), axis=1)
-        affinity /= affinity[:, -1:]
-        topic = (affinity[:, None, :] < which[:, :, None]).sum(2)
+        which = draws["topics"] * affinity[:, -1:]
+        two = np.stack([(affinity < which[:, [i]]).sum(1) for i in range(2)], axis=1)
+        topic = two[:, np.arange(slots) % 2]
         size = world.first[topic + 1] - world.first[topic]
         own = world.members[world.first[topic] + (where * size).astype(np.int32)]
         anywhere = (where * len(world.catalog)).astype(np.int32)
@@ -150,8 +152,8 @@ class Simulator:
 
     def _answer(self, users: Users, slates: Slates, draw: Draw) -> Outcome:
         utility = self.utility(users, slates)
-        alive = np.where(_repeated(slates), _NOWHERE, utility)
-        choice = self.domain.choice.choose(alive, draw["choice"])
+        take_repeated_away(utility, slates)
+        choice = self.domain.choice.choose(utility, draw["choice"])
         consumed = choice < self.slate_size
         slot = np.where(consumed, choice, 0)
         rows = np.arange(len(users))
@@ -209,10 +211,9 @@ class Simulator:
     def expected_reward(self, users: Users, slates: Slates) -> Floats:
         """[B] mean reward of showing ``slates`` [B, K] now, over choice and response."""
         utility = self.utility(users, slates)
-        alive = np.where(_repeated(slates), _NOWHERE, utility)
-        probability = self.domain.choice.probability(alive)[:, :-1]
         reward = self.domain.response.expected_grade(utility) * self.worth[slates]
-        return (probability * reward).sum(1)
+        take_repeated_away(utility, slates)
+        return (self.domain.choice.probability(utility)[:, :-1] * reward).sum(1)
 
     def log_gain(self, users: Users) -> Floats:
         """[B, N] log of what each item would earn in proportion: exp(u_j) E[grade_j] worth_j."""
@@ -260,10 +261,14 @@ def top_items(scores: Floats, count: int) -> Ints:
     return np.take_along_axis(top, order, 1)
 
 
-def _repeated(slates: Slates) -> npt.NDArray[np.bool_]:
-    """[B, K] whether a slot repeats an item of a slot above it."""
-    same = slates[:, :, None] == slates[:, None, :]
-    return (same & np.tri(slates.shape[1], k=-1, dtype=bool)).any(2)
+def take_repeated_away(utility: Floats, slates: Slates) -> None:
+    """Sets the utility [B, K] of a slot to -inf where an item stands in a slot above it too."""
+    ordered = np.sort(slates, axis=1)
+    rows = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+    if len(rows):
+        some = slates[rows]
+        same = (some[:, :, None] == some[:, None, :]) & np.tri(slates.shape[1], k=-1, dtype=bool)
+        utility[rows] = np.where(same.any(axis=2), _NOWHERE, utility[rows])
 
 
 def _concatenate(parts: list[Users]) -> Users:
