@@ -20,6 +20,7 @@ import numpy.typing as npt
 from .catalog import Catalog
 
 FOLDER = Path(__file__).parent / "domains"
+Index = npt.NDArray[np.int64]
 QUALITY_SD = 0.3  # logits, the spread of appeal that all users share
 
 
@@ -29,7 +30,7 @@ class TopicWords:
 
     Attributes:
         name: the topic.
-        value: typical value of an item, in the domain's unit (minutes, price).
+        value: mean value of an item, in the domain's unit (minutes, price).
         titles: patterns of titles with ``{x}`` or ``{X}`` (capitalised) and perhaps ``{y}``.
         x: subjects.
         y: angles.
@@ -154,7 +155,7 @@ def generate_catalog(bank: WordBank, num_items: int | None = None, seed: int = 0
 
     Main topics take turns, so their counts differ by at most one. Half of the items (drawn) also
     touch a successor of their topic, with a share of 0.1 to 0.3. Quality is N(0, 0.3) logits with
-    its mean taken out of every topic; value is log-normal around the topic's typical value.
+    its mean taken out of every topic; value is log-normal around the topic's mean.
 
     Args:
         bank: the words.
@@ -193,25 +194,28 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _values(
-    bank: WordBank, main: npt.NDArray[np.int64], rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    typical = np.array([topic.value for topic in bank.topics])[main]
-    value = typical * np.exp(bank.value_spread * rng.standard_normal(len(main)))
+def _values(bank: WordBank, main: Index, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    spread = np.exp(bank.value_spread * rng.standard_normal(len(main)))
+    typical = np.array([topic.value for topic in bank.topics])
+    value = typical[main] * spread / _topic_means(spread, main, len(typical))[main]
     return np.clip(value, *bank.value_range).round(2).astype(np.float32)
 
 
-def _qualities(
-    main: npt.NDArray[np.int64], num_topics: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _qualities(main: Index, num_topics: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     quality = QUALITY_SD * rng.standard_normal(len(main))
+    return (quality - _topic_means(quality, main, num_topics)[main]).astype(np.float32)
+
+
+def _topic_means(
+    number: npt.NDArray[np.float64], main: Index, num_topics: int
+) -> npt.NDArray[np.float64]:
+    """[C] mean of a number over the items of each topic; 0 where a topic has none."""
     count = np.bincount(main, minlength=num_topics)
-    mean = np.bincount(main, quality, minlength=num_topics) / np.maximum(count, 1)
-    return (quality - mean[main]).astype(np.float32)
+    return np.bincount(main, number, minlength=num_topics) / np.maximum(count, 1)
 
 
 def _titles(
-    bank: WordBank, main: npt.NDArray[np.int64], rng: np.random.Generator
+    bank: WordBank, main: Index, rng: np.random.Generator
 ) -> tuple[tuple[str, ...], list[str]]:
     """[N] unique titles and [N] the subject of each."""
     title, subject = [""] * len(main), [""] * len(main)
@@ -227,8 +231,8 @@ def _titles(
 
 def _descriptions(
     bank: WordBank,
-    main: npt.NDArray[np.int64],
-    other: npt.NDArray[np.int64],
+    main: Index,
+    other: Index,
     subject: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[str, ...]:
@@ -256,7 +260,7 @@ def _picker(choices: Sequence[str], size: int, rng: np.random.Generator) -> Call
 
 
 def _distinct(
-    lengths: Sequence[int], rows: npt.NDArray[np.int64], size: int, rng: np.random.Generator
+    lengths: Sequence[int], rows: Index, size: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """[N][size] distinct indices below ``lengths[rows]``: a start and strides around the ring."""
     length = np.asarray(lengths)[rows]
