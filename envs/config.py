@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from driftrec.simulators import Simulator, build_world, load_domain
-from driftrec.simulators.text import WordBank, generate_catalog
+from driftrec.simulators.readers import load_catalog
+from driftrec.simulators.text import WordBank
 
 
 @lru_cache(maxsize=4)
@@ -34,12 +35,7 @@ def make_simulator(
         ValueError: naming the argument, what came and what was expected.
     """
     knobs = load_domain(domain).with_drift(drift, drift_strength)
-    if catalog is None:
-        items = generate_catalog(WordBank.load(knobs.words))
-    else:
-        from driftrec.simulators.readers import load_catalog
-
-        items = load_catalog(catalog, knobs.words, knobs.population.dimensions)
+    items = load_catalog(catalog, knobs.words, knobs.population.dimensions)
     for name, number in (("slate_size", slate_size), ("history", history)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
