@@ -33,7 +33,7 @@ def run_benchmark(
     Args:
         preset: what to run.
         out: the benchmark's folder, new or of an interrupted benchmark with the same settings.
-        workers: processes.
+        workers: processes; 0 does the jobs in this one.
         progress: whether to draw a bar; None draws it on a terminal only.
 
     Returns:

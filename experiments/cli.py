@@ -204,7 +204,7 @@ def benchmark(
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: this one.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate a preset's agents on the same users, and write the report.
@@ -281,4 +281,7 @@ def echo_json(content: Any) -> None:
 
 def main() -> None:
     """Entry point of the ``driftrec`` command."""
+    # With two threads sums are split by load: slower where others work too, and not repeatable.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     sys.exit(app())

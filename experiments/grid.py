@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ def run_jobs(
         run: does a job and returns its result as plain values. A function of a module, because
             workers import it.
         folder: where results go.
-        workers: processes, each with one thread.
+        workers: processes, each with one thread; 0 does the jobs in this process.
         progress: whether to draw a bar; None draws it on a terminal only.
         share: how much of a running job is done, in [0, 1], for the bar.
 
@@ -103,7 +103,7 @@ def run_jobs(
         queue = list(todo)
         while queue or running:
             for job in [j for j in queue if finished.issuperset(j.needs)]:
-                if len(running) >= workers:
+                if len(running) >= max(workers, 1):
                     break
                 queue.remove(job)
                 running[pool.submit(run_job, run, job, folder)] = job
@@ -131,9 +131,24 @@ def _raise_failure(future: Future[None], job: Job, folder: Path) -> None:
     raise UserError(f"job {job.name} failed: {type(error).__name__}: {error}") from error
 
 
+class _Inline(Executor):
+    """Does what is submitted at once, in this process."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int) -> Iterator[Executor]:
     """A pool of fresh processes that are gone when the block is left, however it is left."""
+    if workers == 0:
+        yield _Inline()
+        return
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # workers inherit it before torch loads
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))

@@ -137,17 +137,14 @@ def _build(
 
     torch.set_num_threads(1)  # with two, sums are split by load and no run repeats
     env = make_batch(config.env, config.num_envs, config.env_options)
-    world = describe(config.env, env)
-    learner = make_learner(
-        config.agent,
-        config.algo,
-        BatchVecEnv(env),
-        seed=config.seed,
-        tensorboard_log=None,
-        **config.learner_options,
-    )
+    users, world = BatchVecEnv(env), describe(config.env, env)
+    options = dict(config.learner_options) | {"seed": config.seed, "tensorboard_log": None}
+    try:
+        learner = make_learner(config.agent, config.algo, users, **options)
+    except TypeError as error:  # an argument that the algorithm does not have
+        raise UserError(f"option refused by {config.algo}: {error}") from error
     # The learner seeds its environment with its own small seed, which other runs would share.
-    learner.get_env().seed(train_users(config.seed))
+    users.seed(train_users(config.seed))
     learner.set_logger(Logger(str(folder), [TensorBoardOutputFormat(str(folder))]))
     validation = Validation(
         env=make_batch(config.env, config.validation_users, config.env_options),

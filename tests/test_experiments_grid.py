@@ -84,6 +84,12 @@ def test_a_killed_grid_does_only_what_is_left(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["a/two", "a/one", "z/last"]
 
 
+def test_jobs_can_run_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert run_jobs(chain(), work, tmp_path, workers=0) == 3
+    assert read_result("z/last", tmp_path)["total"] == 103
+
+
 def test_a_failing_job_is_named_and_others_keep_their_results(tmp_path: Path) -> None:
     bad = Job("bad", "add", {"fail": True}, needs=("a/one",))
     with pytest.raises(UserError, match="job bad failed: ValueError: by design"):

@@ -1,0 +1,241 @@
+"""Facts about the command line: help, JSON, errors in one line, and small runs end to end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import typer.main
+from typer.testing import CliRunner, Result
+
+from driftrec.experiments import presets
+from driftrec.experiments.cli import app
+from driftrec.experiments.presets import Baseline, Learner, Preset
+
+GROUP: Any = typer.main.get_command(app)
+SMALL = ["--slate-size", "3", "--horizon", "10", "--env-option", "history=5"]
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def succeed(*arguments: str | Path) -> Result:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def refuse(*arguments: str | Path) -> str:
+    """The one line of an error."""
+    result = call(*arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("driftrec: error: "), result.stderr
+    return lines[0].removeprefix("driftrec: error: ")
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(GROUP.commands))
+def test_help_ends_with_an_example_that_parses(name: str) -> None:
+    last = succeed(name, "--help").stdout.strip().splitlines()[-1]
+    program, command, *arguments = shlex.split(last)
+    assert (program, command) == ("driftrec", name)
+    GROUP.commands[name].make_context(name, arguments)
+
+
+def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
+    heavy = "torch", "numpy", "pandas", "matplotlib", "gymnasium", "stable_baselines3"
+    code = (
+        "import sys\nfrom driftrec.experiments.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        f"sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert "benchmark" in done.stdout and done.stderr.strip() == "", done.stderr
+
+
+# --- evaluate -----------------------------------------------------------------------------------
+
+
+def test_evaluate_prints_json_and_nothing_else() -> None:
+    command = "evaluate", "--agent", "random", "--users", "20", "--seed", "7", "--json", *SMALL
+    first, again = (json.loads(succeed(*command).stdout) for _ in range(2))
+    assert first["agent"] == "random" and first["users"] == 20
+    low, high = first["interval"]
+    assert low <= first["score"] <= high
+    assert {**first, "seconds": 0} == {**again, "seconds": 0}
+    assert first["env_options"] == {"slate_size": 3, "horizon": 10, "history": 5}
+
+
+def test_evaluate_keeps_every_step_where_asked(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "a.npz"
+    text = succeed("evaluate", "--agent", "random", "--users", "5", "--out", out, *SMALL).stdout
+    assert out.is_file() and text.startswith("random on driftrec/Video-v0, 5 users from seed 0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--agent nobody", "agent must be one of "),
+        ("", "give either --agent or --model, got none"),
+        ("--agent random --model x", "give either --agent or --model, not both"),
+        ("--agent random --env driftrec/Nowhere-v0", "env must be one of driftrec/Drifting"),
+        ("--agent random --env-option horizn=3", "unknown env option 'horizn': driftrec/Video-v0"),
+        ("--agent random --env-option horizon", "an option must look like key=value"),
+        ("--agent random --horizon 0", "horizon must be a whole number of at least 1, got 0"),
+        ("--agent random --drift sideways", "drift must name some of "),
+        ("--agent random --drift-strength -1", "drift_strength must be a number >= 0, got -1"),
+        ("--agent random --slate-size 5000", "slate_size must be at most 1000"),
+        ("--agent random --catalog nowhere.csv", "nowhere.csv"),
+        ("--model nowhere", "nowhere is no run folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: str, message: str) -> None:
+    assert message in refuse("evaluate", "--users", "4", *arguments.split())
+
+
+def test_a_malformed_catalogue_row_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title,description,topics\n1,A,,x\n,B,,x\n")
+    message = refuse("evaluate", "--agent", "random", "--catalog", path)
+    assert "items.csv" in message and "3" in message
+
+
+def test_an_unknown_flag_exits_with_2() -> None:
+    result = call("evaluate", "--agnt", "random")
+    assert result.exit_code == 2 and "No such option" in result.stderr
+
+
+def test_the_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFTREC_TRACEBACK", "1")
+    assert isinstance(call("evaluate").exception, ValueError)
+
+
+# --- train, evaluate, recommend -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "a"
+    options = ["--option", "hidden=16", "--option", "layers=1", "--option", "heads=2"]
+    train = ["train", "--steps", "80", "--num-envs", "8", "--seed", "3", "--out", str(out)]
+    result = succeed(*train, *options, *SMALL)
+    assert "finished after 80 user-steps" in result.stdout
+    assert str(out / "model.zip") in result.stdout
+    return out
+
+
+def test_a_model_is_evaluated_in_its_own_world(run: Path) -> None:
+    answer = json.loads(succeed("evaluate", "--model", run, "--users", "6", "--json").stdout)
+    assert answer["agent"] == "interest-attention (ppo)"
+    assert answer["env_options"] == {"slate_size": 3, "horizon": 10, "history": 5}
+    still = "evaluate", "--model", run, "--users", "6", "--drift", "none", "--json"
+    assert json.loads(succeed(*still).stdout)["env_options"]["drift"] == "none"
+
+
+def test_a_model_of_another_world_is_refused(run: Path) -> None:
+    other = "evaluate", "--model", run, "--env", "driftrec/DriftingInterest-v0"
+    assert "trained for environment driftrec/Video-v0, got" in refuse(*other)
+    assert "slate size 3, got slate size 4" in refuse(
+        "evaluate", "--model", run, "--slate-size", "4"
+    )
+
+
+def test_recommend_answers_with_titles(run: Path, tmp_path: Path) -> None:
+    from driftrec.experiments.worlds import make_batch
+
+    catalog = make_batch("driftrec/Video-v0", 1).catalog
+    history = tmp_path / "me.csv"
+    history.write_text(f"item_id,feedback\n{catalog.ids[5]},1\n{catalog.ids[9]},0\n")
+    command = ["recommend", "--model", run, "--history", history, "-k", "4"]
+    answer = json.loads(succeed(*command, "--json", "--at", "2026-05-01T20:00").stdout)
+    items = answer["items"]
+    assert [item["rank"] for item in items] == [1, 2, 3, 4]
+    assert [item["score"] for item in items] == sorted((i["score"] for i in items), reverse=True)
+    assert all(item["title"] in catalog.title for item in items)
+    spoken = succeed(*command, "--request", "xyzzy")
+    assert "no known request is like 'xyzzy'" in spoken.stderr
+    assert len(spoken.stdout.splitlines()) == 4
+
+
+def test_recommend_refuses_bad_input(run: Path, tmp_path: Path) -> None:
+    history = tmp_path / "me.csv"
+    history.write_text("item_id,feedback\nnothing,1\n")
+    base = "recommend", "--model", run, "--history", history
+    assert "me.csv, line 2: the catalogue has no item 'nothing'" in refuse(*base)
+    history.write_text("item_id,feedback\n")
+    assert "k must be in [1, 1000]" in refuse(*base, "-k", "1001")
+    assert "at must be a time like" in refuse(*base, "--at", "noon")
+
+
+def test_train_refuses_what_it_does_not_know(tmp_path: Path, run: Path) -> None:
+    out = "train", "--steps", "10", "--out", tmp_path / "a", *SMALL
+    assert "algo must be one of ppo, reinforce, got 'sarsa'" in refuse(*out, "--algo", "sarsa")
+    assert "agent must be one of" in refuse(*out, "--agent", "nobody")
+    assert "sped" in refuse(*out, "--option", "sped=9")
+    assert "already holds a run" in refuse("train", "--out", run)
+
+
+# --- benchmark and plot ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = Preset(
+        name="demo",
+        learners=(Learner("interest-attention", "reinforce", 80, {"hidden": 16, "layers": 1}),),
+        baselines=(
+            Baseline("static-interest"),
+            Baseline("moving-average", grid=({"decay": 0.8}, {"decay": 0.9})),
+            Baseline("oracle"),
+        ),
+        env_options={"history": 5, "slate_size": 3},
+        training_seeds=(1,),
+        num_envs=8,
+        validations=1,
+        validation_users=8,
+        users=24,
+        references=("static-interest",),
+    )
+    monkeypatch.setitem(presets.PRESETS, "demo", preset)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_benchmark_resumes_with_the_same_numbers(tmp_path: Path) -> None:
+    out = tmp_path / "x"
+    command = "benchmark", "--out", out, "--horizon", "30", "--json"
+    first = json.loads(succeed(*command, "--workers", "1").stdout)
+    assert {row["agent"] for row in first["scores"]} == {
+        "interest-attention (REINFORCE)", "static-interest", "moving-average", "oracle",
+    }  # fmt: skip
+    jobs = out / "runs"
+    lost = ["train/interest-attention-reinforce-seed1", "tune/moving-average"]
+    lost += [f"evaluate/{n}-users0" for n in ("interest-attention-reinforce-seed1", "oracle")]
+    for name in lost:  # what an interruption leaves: some results, and half a run
+        (jobs / f"{name}.json").unlink()
+    again = json.loads(succeed(*command, "--workers", "0").stdout)
+    # as numbers: this process may use another number of BLAS threads than a worker
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(again["scores"]), pd.DataFrame(first["scores"]), rtol=1e-6
+    )
+    assert again["findings"] == first["findings"]
+    assert "settings (env_options, world differ)" in refuse(*command[:3], "--horizon", "31")
+    drawn = succeed("plot", out, "--out", tmp_path / "figures").stdout.split()
+    assert [Path(p).name for p in drawn] == ["reward_curves.png", "scores.png", "recovery.png"]
+
+
+def test_benchmark_and_plot_refuse_what_they_do_not_know(tmp_path: Path) -> None:
+    assert "preset must be one of demo" in refuse("benchmark", "--preset", "x", "--out", tmp_path)
+    assert "neither a run folder nor a benchmark" in refuse("plot", tmp_path)
+    (tmp_path / "file").touch()
+    message = refuse("benchmark", "--out", tmp_path / "file" / "x")
+    assert message.startswith("cannot write to")
