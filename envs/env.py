@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Catalog
 
@@ -88,6 +89,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(self.simulator)
         self.session = Session(self.simulator, 1, horizon, diagnostics)
+        self._over = False
 
     @property
     def catalog(self) -> Catalog:
@@ -104,24 +106,28 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         if seed is not None:
             self.session.seed(_ROW, np.array([seed]))
         self.session.begin(_ROW)
-        return _first(self.session.observe()), _first(self.session.begin_info())
+        self._over, self._last = False, None
+        return _first(self.session.observe()), _info(self.session.begin_info(_ROW))
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Shows a slate [K] to the user."""
+        if self._over:
+            raise ResetNeeded("the episode has ended: reset must be called before the next step")
         slate = np.asarray(action)
         if slate.ndim != 1:
             raise ValueError(f"action must have shape ({self.slate_size},), got {slate.shape}")
         moved = self.session.step(slate[None])
         self._last = moved.outcome
         reward, left, timed_out = moved.outcome.reward[0], moved.left[0], moved.timed_out[0]
-        observation, info = _first(self.session.observe()), _first(moved.info)
+        self._over = bool(left | timed_out)
+        observation, info = _first(self.session.observe()), _info(moved.info)
         return observation, float(reward), bool(left), bool(timed_out), info
 
     def render(self) -> str | None:  # type: ignore[override]
         """The last slate with titles, and what was taken from it."""
         if self.render_mode is None:
             return None
-        last = getattr(self, "_last", None)
+        last = self._last
         if last is None:
             return "no slate was shown yet"
         lines = [f"reward {last.reward[0]:.2f}"]
@@ -139,3 +145,8 @@ def check_horizon(horizon: int) -> None:
 
 def _first(batch: Observation) -> dict[str, Any]:
     return {key: value[0] for key, value in batch.items()}
+
+
+def _info(batch: Observation) -> dict[str, Any]:
+    # Gymnasium batches Python's bool, not NumPy's, into a bool array.
+    return {**_first(batch), "shift": bool(batch["shift"][0])}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Outcome, Simulator, Users
 
@@ -73,9 +74,14 @@ class Session:
         self._feedback[rows, window] = feedback
 
     def step(self, action: object) -> Transition:
-        """One request of every user; see ``spaces.check_slates`` for what is refused."""
+        """One request of every user.
+
+        Raises:
+            ResetNeeded: before the first ``begin``.
+            ValueError: for slates that ``spaces.check_slates`` refuses.
+        """
         if self.users is None:
-            raise RuntimeError("reset must be called before step")
+            raise ResetNeeded("reset must be called before step")
         slates = check_slates(action, self.num_users, self.simulator)
         info: dict[str, npt.NDArray[Any]] = {}
         if self.diagnostics:
@@ -89,28 +95,30 @@ class Session:
         timed_out = (self.users.step >= self.horizon) & ~left
         return Transition(outcome, left, timed_out, info)
 
-    def begin_info(self) -> dict[str, npt.NDArray[Any]]:
-        """The info of a reset."""
+    def begin_info(self, rows: Ints) -> dict[str, npt.NDArray[Any]]:
+        """The info of a reset, of the users in ``rows`` alone: [len(rows), ...]."""
         assert self.users is not None
-        info: dict[str, npt.NDArray[Any]] = {"shift": np.zeros(self.num_users, bool)}
+        info: dict[str, npt.NDArray[Any]] = {"shift": np.zeros(len(rows), bool)}
         if self.diagnostics:
-            info["taste"] = self.users.interest.copy()
-            info["expected_reward"] = np.zeros(self.num_users, np.float32)
-            info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
+            users = self.users.take(rows)
+            info["taste"] = users.interest.copy()
+            info["expected_reward"] = np.zeros(len(rows), np.float32)
+            info["oracle_reward"] = self.simulator.best_slate(users)[1]
         return info
 
-    def observe(self) -> Observation:
-        """The observations of all users, arrays of the caller's own."""
+    def observe(self, rows: Ints | None = None) -> Observation:
+        """The observations of all users or of those in ``rows``, arrays of the caller's own."""
         assert self.users is not None
         window = slice(self._end - self.simulator.history, self._end)
+        users = self.users if rows is None else self.users.take(rows)
         observation: Observation = {
-            "slates": self._slates[:, window].copy(),
-            "feedback": self._feedback[:, window].copy(),
-            "request": self.simulator.requests(self.users),
-            "time": clock_features(self.users.clock),
+            "slates": self._slates[slice(None) if rows is None else rows, window].copy(),
+            "feedback": self._feedback[slice(None) if rows is None else rows, window].copy(),
+            "request": self.simulator.requests(users),
+            "time": clock_features(users.clock),
         }
         if self.simulator.items_churn:
-            observation["available"] = self.simulator.available(self.users)
+            observation["available"] = self.simulator.available(users)
         return observation
 
     def _write(self, outcome: Outcome) -> None:

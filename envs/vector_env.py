@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -93,45 +94,62 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self._seed(rows, seed)
         self.session.begin(rows)
         self._ended[rows] = False
-        return self.session.observe(), _masked(self.session.begin_info(), np.isin(self._all, rows))
+        return self.session.observe(), self._infos(self.session.begin_info(rows), rows)
 
     def step(
         self, actions: npt.NDArray[Any]
     ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], Infos]:
         """Shows slates [B, K]; returns observations, rewards [B], terminated, truncated, infos."""
-        waiting = self._ended.copy()
-        if self.autoreset_mode == AutoresetMode.DISABLED and waiting.any():
-            raise ValueError(
-                f"rows {np.flatnonzero(waiting)[:5].tolist()} have ended: with autoreset disabled "
+        waiting = np.flatnonzero(self._ended)
+        if self.autoreset_mode == AutoresetMode.DISABLED and len(waiting):
+            raise ResetNeeded(
+                f"rows {waiting[:5].tolist()} have ended: with autoreset disabled "
                 'they must be reset, by options={"reset_mask": ...}, before the next step'
             )
         moved = self.session.step(actions)
         reward = moved.outcome.reward.astype(np.float64)
-        left, timed_out = moved.left.copy(), moved.timed_out.copy()
-        if waiting.any():  # NEXT_STEP: these rows only begin their next episode
-            self.session.begin(np.flatnonzero(waiting))
+        left, timed_out, info = moved.left, moved.timed_out, moved.info
+        if len(waiting):  # NEXT_STEP: these rows only begin their next episode
+            self.session.begin(waiting)
             reward[waiting], left[waiting], timed_out[waiting] = 0, False, False
+            _replace(info, waiting, self.session.begin_info(waiting))
         self._ended = left | timed_out
-        infos = _masked(moved.info, ~waiting)
         observation = self.session.observe()
+        final: Infos = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
-            observation, infos = self._autoreset(observation, moved.info)
-        return observation, reward, left, timed_out, infos
+            final = self._autoreset(observation, info)
+        return observation, reward, left, timed_out, self._infos(info, self._all) | final
 
-    def _autoreset(
-        self, last: Observation, info: dict[str, npt.NDArray[Any]]
-    ) -> tuple[Observation, Infos]:
-        ended = self._ended
-        self.session.begin(np.flatnonzero(ended))
-        infos = _masked({**info, "shift": info["shift"] & ~ended}, np.ones_like(ended))
-        infos |= {
-            "final_obs": _unbatched(last, ended),
-            "_final_obs": ended.copy(),
-            "final_info": _masked(info, ended),
-            "_final_info": ended.copy(),
+    def _autoreset(self, observation: Observation, info: dict[str, npt.NDArray[Any]]) -> Infos:
+        """Begins the episodes that follow, in place; returns what the ended ones ended with."""
+        rows = np.flatnonzero(self._ended)
+        last = {key: value[rows] for key, value in observation.items()}
+        final_obs = np.full(self.num_envs, None, object)
+        for place, row in enumerate(rows):
+            final_obs[row] = {key: value[place] for key, value in last.items()}
+        final = {"final_obs": final_obs, "_final_obs": self._ended}
+        final |= {
+            "final_info": self._infos({key: value[rows] for key, value in info.items()}, rows),
+            "_final_info": self._ended.copy(),
         }
-        self._ended = np.zeros_like(ended)
-        return self.session.observe(), infos
+        self.session.begin(rows)
+        _replace(observation, rows, self.session.observe(rows))
+        _replace(info, rows, self.session.begin_info(rows))
+        self._ended = np.zeros(self.num_envs, bool)
+        return final
+
+    def _infos(self, info: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64]) -> Infos:
+        """Gymnasium's form: arrays [B, ...], 0 outside ``rows``, and a mask [B] for each."""
+        infos: Infos = {}
+        mask = np.zeros(self.num_envs, bool)
+        mask[rows] = True
+        for key, value in info.items():
+            infos[key] = value
+            if len(rows) < self.num_envs:
+                infos[key] = np.zeros((self.num_envs, *value.shape[1:]), value.dtype)
+                infos[key][rows] = value
+            infos[f"_{key}"] = mask.copy()
+        return infos
 
     def _rows_to_reset(self, options: dict[str, Any] | None) -> npt.NDArray[np.int64]:
         mask = (options or {}).get("reset_mask")
@@ -142,6 +160,8 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
                 f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), "
                 f"got {mask!r}"
             )
+        if not mask.any():
+            raise ValueError("options['reset_mask'] must be true for at least one user, got none")
         if self.session.users is None and not mask.all():
             raise ValueError("options['reset_mask'] must be all true at the first reset")
         return np.flatnonzero(mask)
@@ -162,15 +182,10 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self.session.seed(given, np.array([seed[i] for i in given], np.int64))
 
 
-def _masked(info: dict[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> Infos:
-    infos: Infos = dict(info)
-    infos.update({f"_{key}": mask.copy() for key in info})
-    return infos
-
-
-def _unbatched(observation: Observation, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    """[B] objects: the observation of each row in ``rows`` [B], None elsewhere."""
-    parts = np.full(len(rows), None, object)
-    for row in np.flatnonzero(rows):
-        parts[row] = {key: value[row] for key, value in observation.items()}
-    return parts
+def _replace(
+    batch: dict[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int64],
+    parts: dict[str, npt.NDArray[Any]],
+) -> None:
+    for key, value in parts.items():
+        batch[key][rows] = value
