@@ -34,7 +34,7 @@ def run_benchmark(
         preset: what to run.
         out: the benchmark's folder, new or of an interrupted benchmark with the same settings.
         workers: processes; 0 does the jobs in this one.
-        progress: whether to draw a bar; None draws it on a terminal only.
+        progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
 
     Returns:
         How many jobs were done now; 0 where everything was there.

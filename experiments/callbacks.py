@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from tqdm import tqdm
 
 from .evaluate import run_sessions
 from .files import write_atomic, write_text
+from .progress import bar, note
 from .runs import LAST, METRICS, MODEL
 
 _FIRST_COLUMNS = ("steps", "seconds", "validation_score", "train_reward")
@@ -30,7 +30,7 @@ class Validation(BaseCallback):
         every: user-steps from one validation to the next.
         total: user-steps of the whole training, for the progress bar.
         folder: where the models and ``metrics.csv`` go.
-        progress: whether to draw a bar; None draws it on a terminal only.
+        progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
     """
 
     def __init__(
@@ -49,13 +49,8 @@ class Validation(BaseCallback):
         self._every, self._next, self._folder = every, 0, folder
         self._rows: list[dict[str, float]] = []
         self._started = time.perf_counter()
-        self._bar = tqdm(
-            total=total,
-            unit="step",
-            unit_scale=True,
-            desc=folder.name,
-            disable=None if progress is None else not progress,
-        )
+        self._progress = progress
+        self._bar = bar(progress, total=total, unit="step", unit_scale=True, desc=folder.name)
         self.best_score = float("-inf")
         self.best_step = 0
 
@@ -85,6 +80,7 @@ class Validation(BaseCallback):
         self.logger.record("validation/score", score)
         self.logger.dump(self.num_timesteps)
         self._bar.set_postfix_str(f"validation {score:.4f}")
+        note(self._progress, f"{self.num_timesteps:>9,} user-steps: validation {score:.4f}")
         if score > self.best_score:
             self.best_score, self.best_step = score, self.num_timesteps
             self._save(MODEL)

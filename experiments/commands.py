@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from .errors import UserError
 from .files import check_writable
+from .progress import bar
 from .worlds import DEFAULT_ENV, check_env_id
 
 if TYPE_CHECKING:
@@ -53,11 +52,12 @@ def evaluate_command(
             return load_agent(model, world, env_id)
     else:
         env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
-    with _bar(progress, "evaluating") as bar:
+    # Shown after two seconds only.
+    with bar(progress, desc="evaluating", unit="step", delay=2, leave=False) as shown:
 
         def show(step: int, horizon: int) -> None:
-            bar.total = horizon
-            bar.update(step - bar.n)
+            shown.total = horizon
+            shown.update(step - shown.n)
 
         result = evaluate(served_by, env_id, users, seed, options, name=name, on_step=show)
     if out is not None:
@@ -152,9 +152,3 @@ def _time(at: str | None) -> datetime.datetime:
         return datetime.datetime.fromisoformat(at)
     except ValueError:
         raise UserError(f"at must be a time like 2026-05-01T20:30, got {at!r}") from None
-
-
-def _bar(progress: bool | None, title: str) -> Any:
-    # Shown after two seconds only, and where there is someone to see it.
-    disable = None if progress is None else not progress
-    return tqdm(total=0, desc=title, unit="step", delay=2, disable=disable, leave=False)

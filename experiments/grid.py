@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from .errors import UserError
 from .files import read_json, write_json
+from .progress import bar, note
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SETTINGS = "settings.json"
@@ -86,7 +85,7 @@ def run_jobs(
             workers import it.
         folder: where results go.
         workers: processes, each with one thread; 0 does the jobs in this process.
-        progress: whether to draw a bar; None draws it on a terminal only.
+        progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
         share: how much of a running job is done, in [0, 1], for the bar.
 
     Returns:
@@ -99,7 +98,7 @@ def run_jobs(
     todo = sorted((j for j in jobs if not j.done(folder)), key=lambda j: -j.seconds)
     finished = {job.name for job in jobs} - {job.name for job in todo}
     running: dict[Future[None], Job] = {}
-    with _bar(jobs, folder, progress) as bar, _pool(workers) as pool:
+    with _bar(jobs, folder, progress) as shown, _pool(workers) as pool:
         queue = list(todo)
         while queue or running:
             for job in [j for j in queue if finished.issuperset(j.needs)]:
@@ -115,7 +114,8 @@ def run_jobs(
                 job = running.pop(future)
                 _raise_failure(future, job, folder)
                 finished.add(job.name)
-            _show(bar, jobs, finished, running.values(), folder, share)
+                note(progress, f"[{len(finished)}/{len(jobs)}] {job.name}")
+            _show(shown, jobs, finished, running.values(), folder, share)
     return len(todo)
 
 
@@ -166,30 +166,30 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 @contextmanager
 def _bar(jobs: Sequence[Job], folder: Path, progress: bool | None) -> Iterator[Any]:
-    bar = tqdm(
+    shown = bar(
+        progress,
         total=sum(job.seconds for job in jobs),
         initial=sum(job.seconds for job in jobs if job.done(folder)),
         bar_format="{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}",
-        disable=None if progress is None else not progress,
     )
     try:
-        yield bar
+        yield shown
     finally:
-        bar.close()
+        shown.close()
 
 
 def _show(
-    bar: Any, jobs: Sequence[Job], finished: set[str], running: Any, folder: Path, share: Share
+    shown: Any, jobs: Sequence[Job], finished: set[str], running: Any, folder: Path, share: Share
 ) -> None:
-    if bar.disable:
+    if shown.disable:
         return
     done = sum(job.seconds for job in jobs if job.name in finished)
     partly = sum(job.seconds * share(job, folder) for job in running)
-    bar.set_postfix_str(
+    shown.set_postfix_str(
         f"{len(finished)}/{len(jobs)} jobs, now {', '.join(job.name for job in running) or 'done'}",
         refresh=False,
     )
-    bar.update(max(0.0, done + partly - bar.n))
+    shown.update(max(0.0, done + partly - shown.n))
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import Any
 
 from .worlds import DEFAULT_ENV
@@ -111,13 +112,36 @@ KINDS = {
     "oracle": "bound",
 }
 
+
+def grid(**values: tuple[float, ...]) -> tuple[Options, ...]:
+    """Every combination of the values.
+
+    Example:
+        >>> grid(a=(1, 2), b=(3,))
+        ({'a': 1, 'b': 3}, {'a': 2, 'b': 3})
+    """
+    return tuple(dict(zip(values, choice, strict=True)) for choice in product(*values.values()))
+
+
+# Eight configurations for each agent that has something to choose: the same budget for all.
 BASELINES = (
-    Baseline("random"),
-    Baseline("popularity"),
-    Baseline("static-interest"),
-    Baseline("moving-average"),
-    Baseline("discounted-linucb", seconds=20),
-    Baseline("oracle", seconds=10),
+    Baseline("random", seconds=2),
+    Baseline("popularity", seconds=2),
+    Baseline(
+        "static-interest",
+        grid(gamma=(0.97, 1.0), ridge=(1.0, 3.0), diversity=(0.03, 0.07)),
+    ),
+    Baseline(
+        "moving-average",
+        grid(decay=(0.9, 0.95), satiation=(0.1, 0.3), diversity=(0.03, 0.07)),
+        seconds=6,
+    ),
+    Baseline(
+        "discounted-linucb",
+        grid(gamma=(0.93, 0.97), satiation=(0.1, 0.3), alpha=(0.0, 0.3)),
+        seconds=10,
+    ),
+    Baseline("oracle", seconds=8),
 )
 
 PRESETS: dict[str, Preset] = {

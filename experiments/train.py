@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
 
     Args:
         config: what to train.
-        progress: whether to draw a bar on stderr; None draws it on a terminal only.
+        progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
 
     Returns:
         Where the run ended. After Ctrl-C it returns as well, with ``interrupted`` true: the best
