@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import svds
+import numpy.typing as npt
 
 from driftrec.simulators import Catalog, Simulator, unit
+from driftrec.simulators.affinity import fit_affinity
 from driftrec.simulators.streams import Floats
 
 _FIRST_SEED = 2**40  # far from the seeds of any training or evaluation
+_DIMENSIONS = 32  # of the vectors fitted on the log
 _SHRINK = 50.0  # impressions of the average item that are added to each item's own
+
+Slates = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -32,41 +35,51 @@ class PublicLog:
 
 
 @lru_cache(maxsize=8)
-def public_log(simulator: Simulator, dimensions: int = 32, requests: int = 200_000) -> PublicLog:
+def public_log(simulator: Simulator, requests: int = 500_000) -> PublicLog:
     """Simulates the log and reads it.
 
     Args:
         simulator: the world whose logging policy is run; it holds no user.
-        dimensions: of the vectors fitted on the log.
         requests: size of the log.
     """
     num_users = int(np.clip(requests // simulator.history, 500, 20_000))
     seeds = _FIRST_SEED + np.arange(num_users)
     _, slates, feedback = simulator.start(seeds, np.zeros(num_users, np.int64))
-    num_items = len(simulator.world.catalog)
-    shown = np.bincount(slates.ravel(), minlength=num_items)
-    graded = np.bincount(slates.ravel(), feedback.ravel(), minlength=num_items)
+    catalog = simulator.world.catalog
+    shown = np.bincount(slates.ravel(), minlength=len(catalog))
+    graded = np.bincount(slates.ravel(), feedback.ravel(), minlength=len(catalog))
     mean = feedback.mean()
-    bias = (graded + _SHRINK * mean) / (shown + _SHRINK)
-    users = np.repeat(np.arange(num_users), slates[0].size)
-    surprise = feedback.ravel() - bias[slates.ravel()]
-    matrix = csr_matrix((surprise, (users, slates.ravel())), shape=(num_users, num_items))
+    position = feedback.mean((0, 1)) / max(mean, 1e-9)
     return PublicLog(
-        features=item_features(simulator.world.catalog, matrix, dimensions),
-        bias=bias.astype(np.float32),
-        position=(feedback.mean((0, 1)) / max(mean, 1e-9)).astype(np.float32),
+        features=item_features(catalog, slates, feedback),
+        bias=((graded + _SHRINK * mean) / (shown + _SHRINK)).astype(np.float32),
+        position=position.astype(np.float32),
     )
 
 
-def item_features(catalog: Catalog, surprise: csr_matrix, dimensions: int) -> Floats:
-    """[N, C + F] unit vectors: topics beside what the log says.
+def item_features(catalog: Catalog, slates: Slates, feedback: Floats) -> Floats:
+    """[N, C + 32] unit vectors of the items, from what everyone may read.
 
-    Two halves of equal length: the item's topic shares, and its part in the leading ``dimensions``
-    singular vectors of the users' feedback less what the population gives, weighted by the root of
-    the singular values.
+    Two halves of equal length: the item's topic shares, and its vector fitted on who took what
+    (``driftrec.simulators.affinity.fit_affinity``). Either half alone makes a weaker
+    ``DiscountedLinUCB``: on the built-in catalogue a little, on MovieLens, where genres say less,
+    by a quarter and more.
+
+    Args:
+        catalog: the items.
+        slates: [U, H, K] slates of the log.
+        feedback: [U, H, K] graded feedback on them.
     """
-    rank = min(dimensions, min(surprise.shape) - 1)
-    start = np.random.default_rng(0).standard_normal(min(surprise.shape))
-    _, size, items = svds(surprise.astype(np.float64), k=rank, v0=start)
-    learned = unit((items.T * np.sqrt(size)).astype(np.float32))
-    return unit(np.concatenate((unit(catalog.topics), learned), axis=1))
+    user, request, slot = np.nonzero(feedback)
+    topics = unit(catalog.topics)
+    if not len(user):
+        return topics
+    fitted = fit_affinity(
+        user.astype(np.int64),
+        slates[user, request, slot].astype(np.int64),
+        feedback[user, request, slot].astype(np.float64),
+        len(slates),
+        len(catalog),
+        _DIMENSIONS,
+    )
+    return unit(np.concatenate((topics, fitted.items), axis=1))
