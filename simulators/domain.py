@@ -122,7 +122,7 @@ def load_domain(name: str) -> Domain:
 
 
 def _build_kind(kinds: Mapping[str, type[Any]], table: Mapping[str, Any], where: str) -> Any:
-    kind = table.get("kind")
+    kind: Any = table.get("kind")
     if kind not in kinds:
         raise ValueError(f"{where}: kind must be one of {', '.join(kinds)}, got {kind!r}")
     return _build(kinds[kind], {k: v for k, v in table.items() if k != "kind"}, where)

@@ -160,7 +160,8 @@ class Simulator:
         item = np.where(consumed, slates[rows, slot], -1)
         grade = self.domain.response.grade(utility[rows, slot], draw["response"])
         grade = np.where(consumed, grade, np.float32(0))
-        return Outcome(slates, choice, item, consumed, grade, grade * self.worth[item])
+        reward = self.domain.response.reward(grade, self.worth[item])
+        return Outcome(slates, choice, item, consumed, grade, reward)
 
     # --- what the users think of items ---------------------------------------------------------
 
@@ -211,14 +212,14 @@ class Simulator:
     def expected_reward(self, users: Users, slates: Slates) -> Floats:
         """[B] mean reward of showing ``slates`` [B, K] now, over choice and response."""
         utility = self.utility(users, slates)
-        reward = self.domain.response.expected_grade(utility) * self.worth[slates]
+        reward = self.domain.response.expected_reward(utility, self.worth[slates])
         take_repeated_away(utility, slates)
         return (self.domain.choice.probability(utility)[:, :-1] * reward).sum(1)
 
     def log_gain(self, users: Users) -> Floats:
-        """[B, N] log of what each item would earn in proportion: exp(u_j) E[grade_j] worth_j."""
+        """[B, N] log of what each item would earn in proportion: exp(u_j) E[reward_j]."""
         utility = self.utility_of_all(users)
-        reward = self.domain.response.expected_grade(utility) * self.worth
+        reward = self.domain.response.expected_reward(utility, self.worth)
         return utility + np.log(np.maximum(reward, np.float32(1e-6)))
 
     def best_slate(self, users: Users, rounds: int = 4) -> tuple[Slates, Floats]:
@@ -238,7 +239,7 @@ def best_slates(simulator: Simulator, utility: Floats, rounds: int = 4) -> Slate
     """[B, K] slates with the largest expected reward, given all utilities [B, N]."""
     outside, size = simulator.domain.choice.outside, simulator.slate_size
     weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
-    reward = simulator.domain.response.expected_grade(utility) * simulator.worth
+    reward = simulator.domain.response.expected_reward(utility, simulator.worth)
     value = np.zeros((len(utility), 1), np.float32)
     slates = np.zeros((len(utility), size), np.int64)
     for _ in range(rounds):
