@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Small episodes: what is tested does not depend on their length.
+SMALL = {"slate_size": 3, "history": 4, "horizon": 6}
+
+PLAIN = """words = "video"
+affinity = 8.0
+[choice]
+kind = "logit"
+outside = {outside}
+[response]
+kind = "click"
+[patience]
+most = {most}
+loss = 1
+gain = 1
+[drift.gradual]
+half_life = 50
+"""
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def small() -> dict:
+    """Options of an environment whose episodes are short."""
+    return dict(SMALL)
+
+
+@pytest.fixture
+def plain_domain(tmp_path: Path):
+    """Path of a domain of users who like nothing beyond ``outside`` and stand ``most`` slates."""
+
+    def write(outside: float = 4.0, most: float = 6.0) -> str:
+        path = tmp_path / f"outside_{outside}_most_{most}.toml"
+        path.write_text(PLAIN.format(outside=float(outside), most=float(most)), encoding="utf-8")
+        return str(path)
+
+    return write
