@@ -151,7 +151,7 @@ def _baseline_job(
     spec = _evaluation_spec(preset, baseline, block) | {"config": dict(baseline.grid[0])}
     seconds = baseline.seconds
     if on_validation:
-        spec |= {"users": preset.validation_users, "seed": validation_users()}
+        spec |= {"users": preset.validation_users, "seed": validation_users(), "oracle": False}
         seconds *= preset.validation_users / preset.users
     needs = (tune_name(baseline),) if len(baseline.grid) > 1 else ()
     return Job(name, "evaluate", spec, needs=needs, seconds=seconds)
@@ -173,6 +173,7 @@ def _evaluation_spec(preset: Preset, entry: Baseline | Learner, block: int) -> d
     return _world(preset) | {
         "agent": entry.agent,
         "label": entry.label,
+        "oracle": True,
         "users": preset.users,
         "seed": test_users(block),
     }
@@ -221,7 +222,13 @@ def _evaluate(job: Job, folder: Path) -> Mapping[str, Any]:
         config = read_result(job.needs[0], folder)["best"] if job.needs else spec["config"]
         agent = _maker(spec["agent"], config)
     result = evaluate(
-        agent, spec["env"], spec["users"], spec["seed"], spec["env_options"], name=spec["label"]
+        agent,
+        spec["env"],
+        spec["users"],
+        spec["seed"],
+        spec["env_options"],
+        name=spec["label"],
+        oracle=spec["oracle"],
     )
     result.save(folder / f"{job.name}.npz")
     return {"score": float(result.score.mean()), "seconds": result.seconds}

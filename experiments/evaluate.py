@@ -43,8 +43,9 @@ class EvaluationResult:
         rewards: [T, B] reward of each step, NaN after the user left.
         shifts: [T, B] whether the user's interest jumped at the end of this step: the first slate
             that meets the new interest is the next one.
-        oracle_rewards: [T, B] expected reward of the best slate, NaN after the user left; None if
-            it was not asked for.
+        expected_rewards: [T, B] expected reward of the slate shown, NaN after the user left; None
+            unless it was asked for.
+        oracle_rewards: [T, B] the same of the best slate.
         diversity: [B] mean topic distance (1 - cosine) between two items of a slate.
         coverage: share of the catalogue shown to at least one user.
         seconds: wall time.
@@ -55,6 +56,7 @@ class EvaluationResult:
     seed: int
     rewards: npt.NDArray[np.float32] = field(repr=False)
     shifts: npt.NDArray[np.bool_] = field(repr=False)
+    expected_rewards: npt.NDArray[np.float32] | None = field(repr=False)
     oracle_rewards: npt.NDArray[np.float32] | None = field(repr=False)
     diversity: npt.NDArray[np.float32] = field(repr=False)
     coverage: float
@@ -100,8 +102,7 @@ class EvaluationResult:
             with np.load(path, allow_pickle=False) as arrays:
                 values = {name: arrays[name] for name in arrays.files}
             scalars = {name: values.pop(name).item() for name in _SCALARS}
-            values.setdefault("oracle_rewards", None)
-            return cls(**scalars, **values)
+            return cls(**scalars, **{"expected_rewards": None, "oracle_rewards": None, **values})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} holds no evaluation result: {error}") from None
 
@@ -130,7 +131,7 @@ def evaluate(
         users: B.
         seed: user i is the environment's user ``seed + i``.
         env_options: options of the environment.
-        oracle: record the expected reward of the best slate as well (slower).
+        oracle: record expected rewards, of the slate shown and of the best one (slower).
         name: the agent's name in the result.
         on_step: called with (steps done, horizon) after every step.
 
@@ -192,6 +193,7 @@ def run_sessions(
         seed=seed,
         rewards=log.rewards,
         shifts=log.shifts,
+        expected_rewards=log.expected_rewards,
         oracle_rewards=log.oracle_rewards,
         diversity=np.asarray(log.diversity / np.maximum(log.steps, 1), np.float32),
         coverage=float(log.shown.mean()),
@@ -205,6 +207,7 @@ class _Log:
     def __init__(self, env: Any, horizon: int, oracle: bool) -> None:
         users, catalog = int(env.num_envs), env.unwrapped.catalog
         self.rewards = np.full((horizon, users), np.nan, np.float32)
+        self.expected_rewards = np.full_like(self.rewards, np.nan) if oracle else None
         self.oracle_rewards = np.full_like(self.rewards, np.nan) if oracle else None
         self.shifts = np.zeros((horizon, users), bool)
         self.diversity = np.zeros(users, np.float32)
@@ -218,8 +221,12 @@ class _Log:
         here = self.present
         self.rewards[step, here] = rewards[here]
         self.shifts[step, here] = _last(infos, "shift", done)[here]
-        if self.oracle_rewards is not None:
-            self.oracle_rewards[step, here] = _last(infos, "oracle_reward", done)[here]
+        for kept, key in (
+            (self.expected_rewards, "expected_reward"),
+            (self.oracle_rewards, "oracle_reward"),
+        ):
+            if kept is not None:
+                kept[step, here] = _last(infos, key, done)[here]
         self.shown[slates[here].ravel()] = True
         self.diversity[here] += slate_diversity(self._topics, slates[here])
         self.steps[here] += 1

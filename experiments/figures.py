@@ -151,10 +151,10 @@ def scores(table: pd.DataFrame, title: str = "") -> Figure:
 
 @_styled
 def recovery(table: pd.DataFrame, title: str = "") -> Figure:
-    """Mean reward around an abrupt shift of interest.
+    """Share of the best possible reward around an abrupt shift of interest.
 
     Args:
-        table: columns agent, kind, offset, reward, low, high.
+        table: columns agent, kind, offset, share, low, high.
         title: of the figure.
     """
     figure, axes = _figure(3.0, title)
@@ -166,8 +166,8 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
             axes.fill_between(
                 side["offset"], side["low"], side["high"], color=color, alpha=0.15, lw=0
             )
-            axes.plot(side["offset"], side["reward"], color=color)
-        labels[str(agent)] = (float(rows["reward"].iloc[-4:].mean()), color)
+            axes.plot(side["offset"], side["share"], color=color)
+        labels[str(agent)] = (float(rows["share"].iloc[-4:].mean()), color)
     axes.axvline(-0.5, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.text(
         -0.7, 1.0, "shift", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8
@@ -175,7 +175,7 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
     axes.set_xlim(table["offset"].min(), table["offset"].max())
     axes.set_ylim(bottom=0)
     axes.set_xlabel("steps since the interest jumped")
-    axes.set_ylabel("reward per user-step")
+    axes.set_ylabel("share of the best possible reward")
     _label_right(axes, labels)
     return figure
 

@@ -18,6 +18,7 @@ from .figures import recovery as draw_recovery
 from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
+from .recovery import AFTER
 from .results import (
     AgentResults,
     BenchmarkResults,
@@ -30,23 +31,24 @@ from .results import (
 from .statistics import Interval, bootstrap_difference, probability_of_improvement
 
 OPPONENTS = ("static-interest", "discounted-linucb")
-IN_RECOVERY = ("static-interest", "moving-average", "discounted-linucb", "oracle")
+IN_RECOVERY = ("static-interest", "moving-average", "discounted-linucb")
 
 CAPTIONS = {
     "reward_curves": "Reward on the validation users against user-steps of training: mean over the "
     "training seeds, band from the lowest to the highest seed. Dashed: agents that need no "
     "training, on the same users.",
     "scores": "Interquartile mean over test users and training seeds with its 95 % interval.",
-    "recovery": "Mean reward around an abrupt shift of interest (95 % band over shifts), of the "
-    "users who are still there; shifts with another one within the window are left out.",
+    "recovery": "Expected reward of the slates shown, as a share of the best possible, around an "
+    "abrupt shift of interest (95 % band over shifts), of the users who are still there.",
 }
 NOTES = (
     "score: interquartile mean of return / horizon over test users and training seeds, with its "
     "stratified bootstrap 95 % interval; a user who leaves earns nothing afterwards.",
     "normalized: 0 is static-interest, 1 is the oracle, who sees the hidden interest.",
-    "recovery: steps after an abrupt shift until 90 % of the reward before it is regained for "
-    "three steps; an agent that never followed the interest loses little and regains it soon, so "
-    "read it beside the reward of the ten steps after a shift.",
+    "before and after a shift: share of the best possible reward that the slates of the ten steps "
+    "before and after an abrupt shift of interest are worth. recovery: steps until 90 % of the "
+    "former is regained for three steps; an agent that never followed the interest loses little "
+    "and regains it soon, so read it beside the shares.",
     "coverage: share of the catalogue shown to anyone. diversity: mean topic distance within a "
     "slate.",
 )
@@ -56,7 +58,8 @@ _HEADINGS = {
     "score": "score",
     "interval": "95 % interval",
     "normalized": "normalized",
-    "after_shift": "after a shift",
+    "before_shift": "before a shift",
+    "after_shift": "after",
     "recovery_steps": "recovery, steps",
     "steps_stayed": "steps stayed",
     "coverage": "coverage",
@@ -167,7 +170,7 @@ def _shown_column(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def _steps(value: float) -> str:
-    return "-" if np.isnan(value) else "> 17" if np.isinf(value) else f"{value:.0f}"
+    return "-" if np.isnan(value) else f"> {AFTER - 3}" if np.isinf(value) else f"{value:.0f}"
 
 
 def _number(value: float, digits: int) -> str:

@@ -58,7 +58,7 @@ class AgentResults:
         return bootstrap(self.scores, strata=self.strata)
 
     def recovery(self) -> Recovery:
-        """Reward around abrupt shifts."""
+        """Share of the best possible reward around abrupt shifts."""
         return recovery(self.flat)
 
 
@@ -138,8 +138,9 @@ def score_table(results: BenchmarkResults) -> pd.DataFrame:
     """One row an agent, best first.
 
     Columns: agent, kind, training_seeds, score (interquartile mean), low, high, mean, normalized
-    (0 = static-interest, 1 = oracle), recovery_steps, after_shift (mean reward of the 10 steps
-    after a shift), shifts, coverage, diversity, steps_stayed.
+    (0 = static-interest, 1 = oracle), recovery_steps, before_shift and after_shift (share of the
+    best possible reward in the 10 steps before and after a shift), shifts, coverage, diversity,
+    steps_stayed.
     """
     rows = []
     for agent in results.agents:
@@ -154,6 +155,7 @@ def score_table(results: BenchmarkResults) -> pd.DataFrame:
                 "high": interval.high,
                 "mean": agent.scores.mean(),
                 "recovery_steps": back.steps,
+                "before_shift": back.before,
                 "after_shift": back.after(),
                 "shifts": back.shifts,
                 "coverage": np.mean([r.coverage for r in agent.flat]),
@@ -174,7 +176,7 @@ def normalized(table: pd.DataFrame) -> pd.Series:
 
 
 def recovery_table(results: BenchmarkResults) -> pd.DataFrame:
-    """Columns agent, kind, offset, reward, low, high, shifts: the curves around a shift."""
+    """Columns agent, kind, offset, share, low, high, shifts: the curves around a shift."""
     frames = []
     for agent in results.agents:
         curve = agent.recovery()
@@ -184,7 +186,7 @@ def recovery_table(results: BenchmarkResults) -> pd.DataFrame:
                     "agent": agent.label,
                     "kind": agent.kind,
                     "offset": curve.offset,
-                    "reward": curve.reward,
+                    "share": curve.share,
                     "low": curve.low,
                     "high": curve.high,
                     "shifts": curve.shifts,

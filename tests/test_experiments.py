@@ -15,7 +15,7 @@ import pytest
 from driftrec.experiments import files, seeds
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import EvaluationResult, run_sessions, slate_diversity
-from driftrec.experiments.recovery import align, recovery
+from driftrec.experiments.recovery import recovery, shifts_of
 from driftrec.experiments.worlds import parse_options
 
 
@@ -40,11 +40,13 @@ class ScriptedEnv:
         infos: dict[str, Any] = {
             "shift": np.array([False, self.time == 1]),
             "oracle_reward": np.array([9.0, 2.0]),
+            "expected_reward": np.array([1.0, 1.0]),
         }
         if left.any():  # row 0 has been reset: the last step's info is in final_info
             infos["final_info"] = {
                 "shift": np.array([True, False]),
                 "oracle_reward": np.array([3.0, 2.0]),
+                "expected_reward": np.array([2.0, 1.0]),
             }
         return {"step": np.full(2, self.time)}, np.array([1.0, 0.5]), left, late, infos
 
@@ -62,6 +64,11 @@ class Recorder:
         self.calls.append((state, episode_start.copy(), deterministic))
         second = 3 if len(self.calls) == 2 else 2
         return np.array([[0, second], [0, second]]), len(self.calls)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
 
 
 @pytest.fixture
@@ -86,6 +93,8 @@ def test_the_last_step_of_a_reset_row_is_read_from_final_info(result: Evaluation
     assert result.shifts[:, 1].tolist() == [True, False, False, False]
     assert result.oracle_rewards is not None
     np.testing.assert_array_equal(result.oracle_rewards[:, 0], [9, 3, np.nan, np.nan])
+    assert result.expected_rewards is not None
+    np.testing.assert_array_equal(result.expected_rewards[:, 0], [1, 2, np.nan, np.nan])
 
 
 def test_coverage_and_diversity_by_hand(result: EvaluationResult) -> None:
@@ -124,7 +133,8 @@ def test_a_result_survives_its_file(result: EvaluationResult, tmp_path: Path) ->
 
 def test_a_result_without_oracle_survives_its_file(tmp_path: Path) -> None:
     run_sessions(Recorder(), ScriptedEnv(), 0, "r", "x").save(tmp_path / "a.npz")
-    assert EvaluationResult.load(tmp_path / "a.npz").oracle_rewards is None
+    again = EvaluationResult.load(tmp_path / "a.npz")
+    assert again.oracle_rewards is None and again.expected_rewards is None
 
 
 def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
@@ -143,50 +153,73 @@ def test_diversity_is_the_mean_over_pairs() -> None:
 # --- recovery ---------------------------------------------------------------------------------
 
 
-def sessions(rewards: np.ndarray, shifts: np.ndarray) -> EvaluationResult:
+def sessions(share: np.ndarray, shifts: np.ndarray, seed: int = 0) -> EvaluationResult:
+    """Users of whom the slates are worth ``share`` of the best, which is worth 2."""
     return EvaluationResult(
-        agent="a", env_id="x", seed=0, rewards=rewards.astype(np.float32),
-        shifts=shifts.astype(bool), oracle_rewards=None,
-        diversity=np.zeros(rewards.shape[1], np.float32), coverage=1.0, seconds=0.0,
+        agent="a", env_id="x", seed=seed, rewards=share.astype(np.float32),
+        shifts=shifts.astype(bool), expected_rewards=(2 * share).astype(np.float32),
+        oracle_rewards=np.where(np.isnan(share), np.nan, 2).astype(np.float32),
+        diversity=np.zeros(share.shape[1], np.float32), coverage=1.0, seconds=0.0,
     )  # fmt: skip
 
 
-def test_curves_are_aligned_at_the_first_slate_after_the_shift() -> None:
-    rewards, shifts = np.arange(20.0)[:, None], np.zeros((20, 1))
+def test_a_window_begins_at_the_first_slate_after_the_shift() -> None:
+    share, shifts = np.arange(20.0)[:, None], np.zeros((20, 1))
     shifts[9] = True
-    assert align(sessions(rewards, shifts), 3).tolist() == [[7, 8, 9, 10, 11, 12]]
+    assert shifts_of(shifts.astype(bool), 3, 3)[0].tolist() == [10]
+    curve = recovery([sessions(share, shifts)], 3, 3)
+    assert curve.offset.tolist() == [-3, -2, -1, 0, 1, 2]
+    assert curve.share.tolist() == [7, 8, 9, 10, 11, 12]
 
 
 def test_shifts_near_another_or_near_the_ends_are_left_out() -> None:
-    shifts = np.zeros((30, 3))
-    shifts[[1, 28], 0] = True  # too close to the ends
+    shifts = np.zeros((30, 4), bool)
+    shifts[[1, 27], 0] = True  # too close to the ends
     shifts[[12, 14], 1] = True  # too close to each other
     shifts[[8, 20], 2] = True  # far enough
-    assert len(align(sessions(np.ones((30, 3)), shifts), 5)) == 2
+    shifts[[10, 15], 3] = True  # the second meets the first one's window by no step
+    first, user = shifts_of(shifts, 5, 5)
+    assert sorted(zip(first, user, strict=True)) == [(9, 2), (11, 3), (16, 3), (21, 2)]
 
 
 def test_recovery_by_hand() -> None:
-    rewards, shifts = np.ones((40, 50)), np.zeros((40, 50))
+    share, shifts = np.ones((50, 20)), np.zeros((50, 20))
     shifts[19] = True
-    rewards[20:26] = 0.0  # six lost steps
-    curve = recovery([sessions(rewards, shifts)], window=15)
-    assert (curve.shifts, curve.before, curve.steps) == (50, 1.0, 6.0)
+    share[20:26] = 0.0  # six lost steps
+    curve = recovery([sessions(share, shifts)])
+    assert (curve.shifts, curve.before, curve.steps) == (20, 1.0, 6.0)
     assert curve.after(10) == pytest.approx(0.4)
-    np.testing.assert_array_equal(curve.low, curve.reward)  # all users alike
+    np.testing.assert_array_equal(curve.low, curve.share)  # all users alike
 
 
 def test_recovery_ignores_users_who_left() -> None:
-    rewards, shifts = np.ones((40, 2)), np.zeros((40, 2))
+    share, shifts = np.ones((50, 2)), np.zeros((50, 2))
     shifts[19] = True
-    rewards[22:, 0] = np.nan
-    assert recovery([sessions(rewards, shifts)], window=15).reward.tolist() == [1.0] * 30
+    share[22:, 0] = np.nan
+    assert recovery([sessions(share, shifts)]).share.tolist() == [1.0] * 35
+
+
+def test_a_shift_met_by_several_training_seeds_counts_once(rng: np.random.Generator) -> None:
+    share, shifts = rng.uniform(0, 1, (50, 30)), np.zeros((50, 30))
+    shifts[19] = True
+    one = recovery([sessions(share, shifts)])
+    three = recovery([sessions(share, shifts)] * 3)
+    assert three.shifts == one.shifts == 30
+    np.testing.assert_allclose(three.high - three.low, one.high - one.low)
+    other_users = recovery([sessions(share, shifts), sessions(share, shifts, seed=100)])
+    assert other_users.shifts == 60
 
 
 def test_recovery_that_never_comes_is_infinite_and_without_shifts_nan() -> None:
-    rewards, shifts = np.ones((40, 2)), np.zeros((40, 2))
-    assert np.isnan(recovery([sessions(rewards, shifts)], window=15).steps)
-    shifts[19], rewards[20:] = True, 0
-    assert recovery([sessions(rewards, shifts)], window=15).steps == float("inf")
+    share, shifts = np.ones((50, 2)), np.zeros((50, 2))
+    assert np.isnan(recovery([sessions(share, shifts)]).steps)
+    shifts[19], share[20:] = True, 0
+    assert recovery([sessions(share, shifts)]).steps == float("inf")
+
+
+def test_recovery_needs_the_oracle(result: EvaluationResult) -> None:
+    with pytest.raises(ValueError, match="evaluated with oracle=True"):
+        recovery([dataclasses.replace(result, oracle_rewards=None)])
 
 
 # --- seeds, options, files ----------------------------------------------------------------------

@@ -60,7 +60,8 @@ def made_up(label: str, level: float, seed: int) -> EvaluationResult:
     shifts[29, ::2] = True
     rewards[30:38, ::2] *= 0.5
     return EvaluationResult(
-        label, PRESET.env, seed, rewards.astype(np.float32), shifts, None,
+        label, PRESET.env, seed, rewards.astype(np.float32), shifts,
+        rewards.astype(np.float32), np.ones_like(rewards, np.float32),
         np.full(PRESET.users, 0.4, np.float32), 0.25, 1.0,
     )  # fmt: skip
 
@@ -138,8 +139,8 @@ def test_score_table_is_sorted_and_normalized(folder: Path) -> None:
 
 def test_recovery_table_shows_the_dip(folder: Path) -> None:
     table = recovery_table(load_benchmark(folder)).query("agent == 'oracle'").set_index("offset")
-    assert table.loc[0:7, "reward"].mean() == pytest.approx(0.45, abs=0.02)
-    assert table.loc[-20:-1, "reward"].mean() == pytest.approx(0.9, abs=0.02)
+    assert table.loc[0:7, "share"].mean() == pytest.approx(0.45, abs=0.02)
+    assert table.loc[-10:-1, "share"].mean() == pytest.approx(0.9, abs=0.02)
     assert (table["shifts"] == PRESET.users).all()  # half of the users of two blocks
 
 
