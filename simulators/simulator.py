@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .domain import Domain
+from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
 from .response import Outcome
 from .streams import Draw, Floats, Lanes, user_keys
 from .users import Ints, Users, project, unit
-from .world import World
+from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
 _BLOCK = 256  # users started at once, so that their warm-ups fit the cache
@@ -31,6 +32,8 @@ class Simulator:
         self.domain, self.world = domain, world
         self.slate_size, self.history = slate_size, history
         self.worth = domain.response.worth(world.catalog)
+        ageing = [p for p in domain.drift if isinstance(p, ItemLifecycle) and p.churns]
+        self._lifecycle = ageing[0] if ageing else None
         self._features = np.concatenate(
             (
                 np.float32(domain.affinity) * world.attributes,
@@ -95,7 +98,7 @@ class Simulator:
         return Users(
             key=key,
             step=np.zeros(len(key), np.int64),
-            clock=own[:, 1] * np.float32(168),
+            clock=own[:, 1] * np.float32(CYCLE),
             anchor=anchor,
             taste=anchor.copy(),
             query=query,
@@ -120,6 +123,11 @@ class Simulator:
         own = world.members[world.first[topic] + (where * size).astype(np.int32)]
         anywhere = (where * len(world.catalog)).astype(np.int32)
         uniform = (explore < self.domain.exploration) | (size == 0)
+        if self._lifecycle is not None:  # what is gone is not shown
+            share = explore / np.float32(max(self.domain.exploration, 1e-6))
+            topic = np.where(uniform, (share * affinity.shape[1]).astype(np.int64), topic)
+            own = self._lifecycle.draw_items(world, past, topic % affinity.shape[1], where)
+            uniform = own < 0
         return np.where(uniform, anywhere, own).astype(np.int32)
 
     def step(self, users: Users, slates: Slates) -> tuple[Outcome, npt.NDArray[np.bool_]]:
@@ -198,11 +206,13 @@ class Simulator:
     @property
     def items_churn(self) -> bool:
         """Whether items come and go."""
-        return any(p.name == "lifecycle" for p in self.domain.drift)
+        return self._lifecycle is not None
 
     def available(self, users: Users) -> npt.NDArray[np.int8]:
         """[B, N] 1 where an item can be taken at the user's clock."""
-        return np.ones((len(users), len(self.worth)), np.int8)
+        if self._lifecycle is None:
+            return np.ones((len(users), len(self.worth)), np.int8)
+        return self._lifecycle.available(self.world, users)
 
     def requests(self, users: Users) -> Ints:
         """[B] what the users ask for now, 0 for nothing in particular."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class Users:
     query: Floats
     patience: Floats
     shifted: npt.NDArray[np.bool_]
-    state: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    state: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.key)

@@ -12,6 +12,7 @@ from .streams import Floats
 from .users import unit
 
 Indices = npt.NDArray[np.int32]
+CYCLE = 1344  # hours, 8 weeks: after these the world's own events (trends, births) come round again
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,11 @@ class Population:
     price_sensitivity: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """The tables of a world; nothing in it belongs to one user.
+
+    A world equals itself alone, so it can be the key of a cache.
 
     Attributes:
         catalog: the items.

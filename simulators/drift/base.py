@@ -29,6 +29,11 @@ class Drift:
         """The process at ``strength`` times its preset; 0 stands still, 1 is the preset."""
         raise NotImplementedError
 
+    @property
+    def churns(self) -> bool:
+        """Whether it makes items come and go."""
+        return False
+
     def lanes(self, world: World) -> int:
         """How many random numbers it takes per user and step."""
         return 0
@@ -64,11 +69,16 @@ class Drift:
     def _slower(self, strength: float, *names: str) -> Self:
         """The process with the named half-lives divided by ``strength``."""
         changes = {n: getattr(self, n) / strength if strength > 0 else np.inf for n in names}
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
 
     def _weaker(self, strength: float, *names: str) -> Self:
         """The process with the named sizes multiplied by ``strength``."""
-        return replace(self, **{n: getattr(self, n) * strength for n in names})  # type: ignore[arg-type]
+        return replace(self, **{n: getattr(self, n) * strength for n in names})
+
+
+def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
+    """[B] whole hours on a clock that starts anew after ``period`` hours."""
+    return np.floor(users.clock).astype(np.int32) % np.int32(period)
 
 
 def pick(weights: Floats, uniform: Floats) -> Ints:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ..response import Outcome
-from ..streams import Draw, normal
+from ..streams import Draw, Floats, normal
 from ..users import Users, unit
 from ..world import World
 from .base import Drift
@@ -53,5 +53,5 @@ class GradualDrift(Drift):
         moved += (1 - theta) * users.taste
         users.taste[:] = unit(moved)
 
-    def _noise(self, world: World, draw: Draw) -> np.ndarray:
+    def _noise(self, world: World, draw: Draw) -> Floats:
         return normal(draw[self.name])[:, : world.dimensions]

@@ -1,0 +1,89 @@
+"""Request chain: what users type, which sometimes tells what they are after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ..response import Outcome
+from ..streams import Draw, Floats
+from ..users import Ints, Users, project
+from ..world import Indices, World
+from .base import Drift, pick
+
+
+@dataclass(frozen=True)
+class RequestChain(Drift):
+    """A sticky Markov chain of requests; one that names a topic lifts its items by ``weight``.
+
+    With probability 1 - 2^(-1 / half_life) per request the user asks anew: with probability
+    ``reveal`` for the topic of the session, in one of that topic's texts drawn uniformly, else for
+    nothing in particular (request 0). Without a session interest the topic is drawn in proportion
+    to exp(focus <taste, c_k>). A request may outlive the session it came from.
+
+    Attributes:
+        half_life: requests until half of the users have asked anew.
+        reveal: probability that what is asked names the topic.
+        weight: utility of the items of the topic asked for, in logits.
+        focus: how strongly taste decides on the topic, where there is no session.
+    """
+
+    name: ClassVar[str] = "request"
+    half_life: float = 3.0
+    reveal: float = 0.4
+    weight: float = 1.0
+    focus: float = 4.0
+
+    def scaled(self, strength: float) -> Self:  # noqa: D102
+        return self._slower(strength, "half_life")
+
+    def lanes(self, world: World) -> int:  # noqa: D102
+        return 4
+
+    def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
+        rows, steps = np.arange(len(users)), len(past) // len(users)
+        uniform = draw.extra(rows, self.name, 4 * steps).reshape(-1, 4)
+        request = self._ask(world, past, uniform).reshape(-1, steps)
+        anew = uniform[:, 0].reshape(-1, steps) < self.hazard(self.half_life)
+        asked = np.maximum.accumulate(np.where(anew, np.arange(steps), 0), axis=1)
+        chain = np.take_along_axis(request, asked, axis=1)
+        past.state[self.name], users.state[self.name] = chain.reshape(-1), chain[:, -1].copy()
+
+    def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
+        topic = world.request_topic[users.state[self.name]]
+        rows = np.flatnonzero(topic >= 0)
+        bonus[rows, topic[rows]] += np.float32(self.weight)
+
+    def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
+        uniform = draw[self.name]
+        rows = np.flatnonzero(uniform[:, 0] < self.hazard(self.half_life))
+        if len(rows):
+            users.state[self.name][rows] = self._ask(world, users, uniform[rows], rows)
+
+    def _ask(
+        self, world: World, users: Users, uniform: Floats, rows: Ints | slice = slice(None)
+    ) -> Indices:
+        """Requests of the users in ``rows``, from four uniform numbers each."""
+        _, reveals, which, own = uniform.T
+        session = users.state.get("session")
+        if session is None:
+            pull = np.float32(self.focus) * project(users.taste[rows], world.centers)
+            topic = pick(np.exp(pull), own)
+        else:
+            topic = session[rows].astype(np.int64)
+        order, first, count = texts(world)
+        place = first[topic] + (which * count[topic]).astype(np.int32)
+        text = order[np.minimum(place, len(order) - 1)]  # a topic without texts asks for nothing
+        return np.where((reveals < self.reveal) & (count[topic] > 0), text, np.int32(0))
+
+
+@lru_cache(maxsize=16)
+def texts(world: World) -> tuple[Indices, Indices, Indices]:
+    """[R] requests sorted by topic, [C] where each topic's begin and [C] how many it has."""
+    order = np.argsort(world.request_topic, kind="stable").astype(np.int32)
+    topics = np.arange(len(world.centers) + 1)
+    first = np.searchsorted(world.request_topic[order], topics).astype(np.int32)
+    return order, first[:-1], np.diff(first)
