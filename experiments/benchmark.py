@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +215,7 @@ def _train(job: Job, folder: Path) -> Mapping[str, Any]:
 def _evaluate(job: Job, folder: Path) -> Mapping[str, Any]:
     spec = job.spec
     if "model" in spec:
-        run_folder = folder / spec["model"]
-
-        def agent(env: Any) -> Any:
-            return load_agent(run_folder, env, spec["env"])
+        agent: Any = partial(load_agent, folder / spec["model"], env_id=spec["env"])
     else:
         config = read_result(job.needs[0], folder)["best"] if job.needs else spec["config"]
         agent = _maker(spec["agent"], config)
@@ -235,12 +233,9 @@ def _evaluate(job: Job, folder: Path) -> Mapping[str, Any]:
 
 
 def _maker(name: str, config: Mapping[str, Any]) -> Any:
-    def make(env: Any) -> Any:
-        from driftrec import agents
+    from driftrec import agents
 
-        return agents.make(name, env, **config)
-
-    return make
+    return partial(agents.make, name, **config)
 
 
 def share_done(job: Job, folder: Path) -> float:

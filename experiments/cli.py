@@ -138,16 +138,7 @@ def train(
     )
     result = run(config, progress=False if as_json else None)
     if as_json:
-        echo_json(
-            {
-                "folder": str(result.folder),
-                "steps": result.steps,
-                "validation_score": result.score,
-                "best_step": result.best_step,
-                "seconds": result.seconds,
-                "interrupted": result.interrupted,
-            }
-        )
+        echo_json(result.plain())
     else:
         typer.echo(describe_result(result))
     if result.interrupted:

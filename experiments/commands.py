@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,23 +36,22 @@ def evaluate_command(
         UserError: unless exactly one of ``agent`` and ``model`` is given; and as ``evaluate``.
     """
     from .evaluate import evaluate
+    from .presets import label
     from .runs import load_agent, read_run
 
     if (agent is None) == (model is None):
         raise UserError("give either --agent or --model, " + ("not both" if agent else "got none"))
     if out is not None:
         check_writable(out.parent)
-    served_by: str | Callable[[Any], Any] = agent or ""
-    if model is not None:
+    served_by: Any = agent
+    if model is None:
+        env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
+    else:
         trained = read_run(model)["train"]
         env_id = check_env_id(env or trained["env"])
         options = {**trained["env_options"], **options}
-        name = f"{trained['agent']} ({trained['algo']})"
-
-        def served_by(world: Any) -> Any:
-            return load_agent(model, world, env_id)
-    else:
-        env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
+        name = label(trained["agent"], trained["algo"])
+        served_by = partial(load_agent, model, env_id=env_id)
     # Shown after two seconds only.
     with bar(progress, desc="evaluating", unit="step", delay=2, leave=False) as shown:
 

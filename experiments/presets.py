@@ -33,10 +33,12 @@ class Learner:
     @property
     def label(self) -> str:
         """Name in tables and figures."""
-        return f"{self.agent} ({_ALGORITHMS.get(self.algo, self.algo)})"
+        return label(self.agent, self.algo)
 
 
-_ALGORITHMS = {"ppo": "PPO", "reinforce": "REINFORCE"}
+def label(agent: str, algo: str) -> str:
+    """Name of a trained agent in tables and figures."""
+    return f"{agent} ({algo.upper()})"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .errors import UserError
 from .evaluate import EvaluationResult
 from .files import read_json
 from .grid import SETTINGS, read_result
-from .presets import KINDS, Baseline, Learner, Preset
+from .presets import KINDS, Baseline, Learner, Preset, label
 from .recovery import Recovery, recovery
 from .runs import CONFIG, METRICS, read_run
 from .statistics import Interval, bootstrap
@@ -208,11 +208,10 @@ def training_curves(folders: Iterable[Path]) -> pd.DataFrame:
         if not (folder / METRICS).is_file():
             raise UserError(f"{folder} has no {METRICS}")
         metrics = pd.read_csv(folder / METRICS)
-        learner = Learner(config["train"]["agent"], config["train"]["algo"], 0)
         frames.append(
             pd.DataFrame(
                 {
-                    "agent": learner.label,
+                    "agent": label(config["train"]["agent"], config["train"]["algo"]),
                     "seed": config["train"]["seed"],
                     "steps": metrics["steps"],
                     "reward": metrics["validation_score"],

@@ -74,6 +74,10 @@ class TrainResult:
     seconds: float
     interrupted: bool
 
+    def plain(self) -> dict[str, Any]:
+        """The result as values that JSON knows."""
+        return asdict(self) | {"folder": str(self.folder)}
+
 
 def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
     """Train, keep the best model on validation users, and write the run folder.
@@ -117,9 +121,8 @@ def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
         seconds=time.perf_counter() - started,
         interrupted=interrupted,
     )
-    outcome = asdict(result) | {"folder": str(folder)}
     status = "interrupted" if interrupted else "finished"
-    write_json(folder / CONFIG, record | {"status": status, "result": outcome})
+    write_json(folder / CONFIG, record | {"status": status, "result": result.plain()})
     return result
 
 

@@ -136,7 +136,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_is_evaluated_in_its_own_world(run: Path) -> None:
     answer = json.loads(succeed("evaluate", "--model", run, "--users", "6", "--json").stdout)
-    assert answer["agent"] == "interest-attention (ppo)"
+    assert answer["agent"] == "interest-attention (PPO)"
     assert answer["env_options"] == {"slate_size": 3, "horizon": 10, "history": 5}
     still = "evaluate", "--model", run, "--users", "6", "--drift", "none", "--json"
     assert json.loads(succeed(*still).stdout)["env_options"]["drift"] == "none"
