@@ -237,6 +237,7 @@ class Simulator:
 
         Under a logit choice the best K items maximise sum v_j (r_j - z), z the reward of the best
         slate itself (Rusmevichientong, Shen & Shmoys, 2010): a fixed point, found by a few rounds.
+        Best first, whatever the position bias. For the cascade this is close to the best.
         """
         slates = np.empty((len(users), self.slate_size), np.int32)
         for start in range(0, len(users), 512):
@@ -250,12 +251,13 @@ def best_slates(simulator: Simulator, utility: Floats, rounds: int = 4) -> Slate
     outside, size = simulator.domain.choice.outside, simulator.slate_size
     weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
     reward = simulator.domain.response.expected_reward(utility, simulator.worth)
+    seen = np.float32(simulator.domain.choice.position) ** np.arange(size, dtype=np.float32)
     value = np.zeros((len(utility), 1), np.float32)
     slates = np.zeros((len(utility), size), np.int64)
     for _ in range(rounds):
         gain = weight * (reward - value)
         slates = top_items(gain, size)
-        chosen = np.take_along_axis(weight, slates, 1)
+        chosen = np.take_along_axis(weight, slates, 1) * seen
         earned = (chosen * np.take_along_axis(reward, slates, 1)).sum(1)
         value = (earned / (1 + chosen.sum(1)))[:, None]
     return slates.astype(np.int32)
