@@ -22,8 +22,21 @@ from torch import Tensor
 
 from .losses import choice_loss, teacher_loss
 from .network import Output
-from .policy import InterestAttentionPolicy, masked, newest, window
-from .slate import log_probability
+from .policy import InterestAttentionPolicy, masked, newest, slate_log_probability, window
+from .slate import entropy, log_probability
+
+
+@dataclass
+class Teacher:
+    """The n best items of a teacher at each step, and the probability that it gives each.
+
+    Attributes:
+        items: [B, T, n].
+        share: [B, T, n] rows sum to 1.
+    """
+
+    items: Tensor
+    share: Tensor
 
 
 @dataclass
@@ -38,7 +51,7 @@ class Episodes:
         alive: [B, T] whether the user was still there when the step began.
         log_probability: [B, T, K] of each slot when it was drawn.
         value: [B, T + 1] of each step when it was taken; 0 after the user has left.
-        teacher: [B, T, N] log-odds of a teacher that knows the users, or None.
+        teacher: what a teacher that knows the users would show, or None.
     """
 
     slates: Tensor
@@ -50,7 +63,7 @@ class Episodes:
     alive: Tensor
     log_probability: Tensor
     value: Tensor
-    teacher: Tensor | None = None
+    teacher: Teacher | None = None
 
     @property
     def steps(self) -> int:
@@ -59,8 +72,9 @@ class Episodes:
 
     def take(self, rows: Tensor) -> Episodes:
         """The episodes in ``rows``."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Episodes(**{k: None if v is None else v[rows] for k, v in parts.items()})
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "teacher"}
+        teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
+        return Episodes(**{k: v[rows] for k, v in parts.items()}, teacher=teacher)
 
     def batches(self, size: int, generator: np.random.Generator) -> Iterator[Episodes]:
         """All episodes once, ``size`` at a time, in random order."""
@@ -84,6 +98,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         max_grad_norm: gradients are scaled down to this norm.
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
         pretrain_rate: learning rate of pretraining.
+        pretrain_epochs: passes over the episodes of one rollout in pretraining.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
         tensorboard_log: folder of TensorBoard events.
@@ -99,7 +114,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         env: Any,
         policy_kwargs: dict[str, Any] | None = None,
         learning_rate: float = 3e-4,
-        episode_batch: int = 16,
+        episode_batch: int = 8,
         gamma: float = 0.8,
         gae_lambda: float = 0.9,
         ent_coef: float = 1e-3,
@@ -107,6 +122,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         max_grad_norm: float = 1.0,
         pretrain_steps: int = 0,
         pretrain_rate: float = 2e-3,
+        pretrain_epochs: int = 2,
         privileged: bool = False,
         tensorboard_log: str | None = None,
         seed: int | None = None,
@@ -116,6 +132,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     ) -> None:
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
+        self.pretrain_epochs = pretrain_epochs
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self._updates_done = 0
@@ -171,14 +188,17 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         teach = self.privileged and self.num_timesteps < self.pretrain_steps
         tape = _Tape(env.reset(), horizon, self.worth)
         memory = None
+        sharp = torch.tensor([1.0, 2.0, 4.0, 16.0])[torch.arange(env.num_envs) % 4][:, None]
         for step in range(horizon):
             if teach:
                 tape.ask_teacher(env)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 scores = masked(output.scores[:, 0], tape.observation)
+                if self.num_timesteps < self.pretrain_steps:
+                    scores = scores * sharp
                 slates = self.policy.choose(scores, deterministic=False)
-                log_prob = log_probability(scores, slates)
+                log_prob = slate_log_probability(scores, slates)
             observation, reward, done, infos = env.step(slates.numpy())
             self.num_timesteps += env.num_envs
             tape.record(
@@ -217,6 +237,17 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         # the slate shown at the last step has been answered, but nothing is decided after it
         return self.policy.network(*(part[:, :-1] for part in parts), last=steps)  # type: ignore[no-any-return]
 
+    def log_probability(self, output: Output, batch: Episodes) -> Tensor:
+        """[B, T, K] of the slots that were drawn."""
+        total = output.log_total()
+        return log_probability(output.scores_of(batch.slates[:, -batch.steps :]), total)
+
+    def entropy(self, output: Output, alive: Tensor) -> Tensor:
+        """Mean entropy of the first slot, in nats; not computed where it has no weight."""
+        if self.ent_coef == 0:
+            return torch.zeros(())
+        return (entropy(output.scores) * alive).sum() / alive.sum()
+
     def descend(self, loss: Tensor, rate: float) -> None:
         """One gradient step."""
         for group in self.policy.optimizer.param_groups:
@@ -239,21 +270,33 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         done = self.num_timesteps / max(self.pretrain_steps, 1)
         rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
         logged = []
-        for batch, target in _with(episodes, returns, self.episode_batch, self._shuffle):
-            output = self.read(batch)
-            alive = batch.alive
-            if batch.teacher is not None:
-                loss = teacher_loss(output.scores, batch.teacher, alive)
-            else:
-                shown = batch.slates[:, -batch.steps :], batch.feedback[:, -batch.steps :]
-                loss = choice_loss(output.scores, *shown, self.policy.network.choice, alive)
-            value = ((output.value - target).square() * alive).sum() / alive.sum()
-            self.descend(loss + self.vf_coef * value, rate)
-            logged.append((loss.item(), value.item()))
+        for _ in range(self.pretrain_epochs):
+            for batch, target in _with(episodes, returns, self.episode_batch, self._shuffle):
+                logged.append(self._pretrain_update(batch, target, rate))
         mean = np.mean(logged, axis=0)
         self.logger.record("pretrain/loss", mean[0])
         self.logger.record("train/value_loss", mean[1])
         self.logger.record("train/learning_rate", rate)
+
+    def _pretrain_update(self, batch: Episodes, target: Tensor, rate: float) -> tuple[float, float]:
+        """One gradient step, on a third of the requests of each episode: neighbours are alike."""
+        count = max(1, batch.steps // 3)
+        steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
+        output = self.read(batch).at(steps)
+        alive = batch.alive[:, steps]
+        if batch.teacher is not None:
+            best = output.scores_of(batch.teacher.items[:, steps])
+            share = batch.teacher.share[:, steps]
+            loss = teacher_loss(best, output.log_total(), share, alive)
+        else:
+            slates = batch.slates[:, -batch.steps :][:, steps]
+            feedback = batch.feedback[:, -batch.steps :][:, steps]
+            loss = choice_loss(
+                output.scores_of(slates), feedback, self.policy.network.choice, alive
+            )
+        value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
+        self.descend(loss + self.vf_coef * value, rate)
+        return loss.item(), value.item()
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "episodes", "_shuffle"]
@@ -275,12 +318,14 @@ class _Tape:
         self.value = torch.zeros(batch, horizon + 1)
         self.present = torch.ones(batch)
         self.left = torch.zeros(batch, dtype=torch.bool)
-        self.teacher: list[Tensor] = []
+        self.teacher: list[tuple[Tensor, Tensor]] = []
 
     def ask_teacher(self, env: VecEnv) -> None:
         """Notes the log-odds of every item by the users' true state."""
         simulator, session = env.get_attr("simulator")[0], env.get_attr("session")[0]
-        self.teacher.append(torch.as_tensor(simulator.log_gain(session.users)))
+        best = torch.as_tensor(simulator.log_gain(session.users)).topk(_TAUGHT, dim=1)
+        share = (best.values / _TEMPERATURE).softmax(1)
+        self.teacher.append((best.indices, share))
 
     def record(
         self,
@@ -307,6 +352,12 @@ class _Tape:
         for part, new in zip(self.sequence, newest(self.observation), strict=True):
             part.append(new)
 
+    def _teacher(self) -> Teacher | None:
+        if not self.teacher:
+            return None
+        items, share = zip(*self.teacher, strict=True)
+        return Teacher(torch.stack(items, 1), torch.stack(share, 1))
+
     def finish(self, last_value: Tensor) -> Episodes:
         """The episodes; the value after the last step counts for those cut off by the horizon."""
         slates, feedback, request, time = (torch.cat(part, 1) for part in self.sequence)
@@ -322,8 +373,13 @@ class _Tape:
             self.alive,
             self.log_prob,
             self.value,
-            torch.stack(self.teacher, 1) if self.teacher else None,
+            self._teacher(),
         )
+
+
+_SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])
+_TAUGHT = 50  # items that the teacher names at each step
+_TEMPERATURE = 0.2  # below 1 the teacher insists on its best
 
 
 def discounted(

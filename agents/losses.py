@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 
-def choice_loss(
-    scores: Tensor, slates: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor
-) -> Tensor:
+def choice_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -> Tensor:
     """Negative log-likelihood of what was taken from each slate, or of nothing.
 
     P(slot k) = exp(s_k / tau + c k) / (exp(o) + sum_i exp(s_i / tau + c i)), a multinomial logit
@@ -16,35 +14,31 @@ def choice_loss(
     that an item watched to its end counts for more than one left at once.
 
     Args:
-        scores: [B, T, N] of the items.
-        slates: [B, T, K].
+        shown: [B, T, K] scores of the items shown.
         feedback: [B, T, K] graded, at most one above 0.
         choice: [3] log tau, c, o.
         alive: [B, T] weight of each step.
     """
-    slots = torch.arange(slates.shape[2], dtype=scores.dtype)
-    utility = scores.gather(2, slates.clamp_min(0)) * torch.exp(-choice[0]) + choice[1] * slots
+    slots = torch.arange(shown.shape[2], dtype=shown.dtype)
+    utility = shown * torch.exp(-choice[0]) + choice[1] * slots
     outside = choice[2].expand(*utility.shape[:2], 1)
     log_share = torch.cat((utility, outside), 2).log_softmax(2)
     grade, taken = feedback.max(2)
-    slot = torch.where(grade > 0, taken, slates.shape[2])
+    slot = torch.where(grade > 0, taken, shown.shape[2])
     weight = alive * torch.where(grade > 0, 0.5 + grade, torch.ones_like(grade))
     return -(log_share.gather(2, slot[..., None])[..., 0] * weight).sum() / weight.sum()
 
 
-def teacher_loss(
-    scores: Tensor, teacher: Tensor, alive: Tensor, temperature: float = 0.5
-) -> Tensor:
-    """Cross-entropy of the policy's first slot to a teacher's: softmax(teacher / temperature).
+def teacher_loss(best: Tensor, total: Tensor, teacher: Tensor, alive: Tensor) -> Tensor:
+    """Cross-entropy of the policy's first slot to a teacher's.
 
     Args:
-        scores: [B, T, N] log-odds of the policy.
-        teacher: [B, T, N] log-odds of the teacher.
+        best: [B, T, n] log-odds that the policy gives the teacher's n best items.
+        total: [B, T] log of the sum of the policy's exp(log-odds) over all items.
+        teacher: [B, T, n] probabilities that the teacher gives them, rows sum to 1.
         alive: [B, T] weight of each step.
-        temperature: below 1 the teacher insists on its best items.
     """
-    target = (teacher / temperature).softmax(2)
-    return ((scores.logsumexp(2) - (target * scores).sum(2)) * alive).sum() / alive.sum()
+    return ((total - (teacher * best).sum(2)) * alive).sum() / alive.sum()
 
 
 def clipped_surrogate(

@@ -68,23 +68,46 @@ class Output:
     """What the network says at T requests of B users.
 
     Attributes:
-        scores: [B, T, N] log-odds of recommending each item.
+        query: [B, T, M, F] interest vectors q_m, and ``weight`` [B, T, M] of each.
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
+        embedding: [N, F] item vectors, and ``bias`` [N] of each.
     """
 
-    scores: Tensor
+    query: Tensor
+    weight: Tensor
     value: Tensor
     interest: Tensor = field(repr=False)
+    embedding: Tensor = field(repr=False)
+    bias: Tensor = field(repr=False)
+
+    @property
+    def scores(self) -> Tensor:
+        """[B, T, N] log-odds Y of recommending each item."""
+        match = self.query @ self.embedding.T + self.weight[..., None]
+        return match.logsumexp(2) + self.bias
+
+    def scores_of(self, items: Tensor) -> Tensor:
+        """[B, T, n] the scores of some items [B, T, n]."""
+        match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
+        return (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
+
+    def log_total(self) -> Tensor:
+        """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
+        rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
+        match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
+        match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
+        return match.view(rows, -1).logsumexp(1).view(self.value.shape)
 
     def put(self, rows: Tensor, other: Output) -> None:
         """Overwrites users in ``rows``."""
-        for mine, theirs in (
-            (self.scores, other.scores),
-            (self.value, other.value),
-            (self.interest, other.interest),
-        ):
-            mine[rows] = theirs
+        for name in ("query", "weight", "value", "interest"):
+            getattr(self, name)[rows] = getattr(other, name)
+
+    def at(self, steps: Tensor) -> Output:
+        """The output at some of the requests."""
+        parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
+        return Output(**parts, embedding=self.embedding, bias=self.bias)
 
 
 class InterestNetwork(nn.Module):
@@ -120,6 +143,7 @@ class InterestNetwork(nn.Module):
         size, hidden = features.shape[1], config.hidden
         self.register_buffer("features", features)
         self.register_buffer("average", bias)
+        self.metric = nn.Parameter(torch.eye(size))
         self.item_own = nn.Parameter(torch.zeros_like(features))
         self.item_bias = nn.Parameter(log_worth.clone())
         self.bias_weight = nn.Parameter(torch.tensor(8.0))
@@ -141,8 +165,7 @@ class InterestNetwork(nn.Module):
         self.interest = nn.Sequential(nn.Linear(self.memory.width, hidden), nn.SiLU())
         self.adjuster = InterestAdjuster(self.backbone.config, hidden, config.rank, rotary=True)
         scales, vectors = self.memory.scales, config.vectors
-        self.read = nn.Parameter(torch.full((vectors, scales), 8.0 / scales))
-        self.read.data += 0.5 * torch.randn(vectors, scales)
+        self.read = nn.Parameter(8.0 + 0.5 * torch.randn(vectors, scales))
         self.vectors = nn.Linear(hidden, vectors * size, bias=False)
         self.vector_weight = nn.Linear(hidden, vectors)
         self.choice = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))  # of ``losses.choice_loss``
@@ -156,7 +179,7 @@ class InterestNetwork(nn.Module):
     @property
     def embedding(self) -> Tensor:
         """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
-        return self.features + self.item_own  # type: ignore[operator]
+        return self.features @ self.metric + self.item_own
 
     def forward(
         self,
@@ -249,11 +272,9 @@ class InterestNetwork(nn.Module):
         vectors, size = self.config.vectors, self.features.shape[1]  # type: ignore[index]
         query = torch.einsum("ms,btsf->btmf", self.read, memories)
         query = query + self.vectors(hidden).view(batch, steps, vectors, size)
-        match = query @ self.embedding.T + self.vector_weight(hidden)[..., None]  # [B, T, M, N]
-        bias = self.item_bias + self.bias_weight * self.average
-        scores = match.logsumexp(2) + bias
         value = self.value(torch.cat((hidden, context), -1))[..., 0]
-        return Output(scores, value, memories)
+        bias = self.item_bias + self.bias_weight * self.average
+        return Output(query, self.vector_weight(hidden), value, memories, self.embedding, bias)
 
 
 def config_dict(config: NetworkConfig) -> dict[str, Any]:

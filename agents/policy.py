@@ -106,7 +106,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         output = self._last(obs)
         scores = masked(output.scores[:, 0], obs)
         slates = self.choose(scores, deterministic)
-        return slates, output.value[:, 0], log_probability(scores, slates).sum(-1)
+        return slates, output.value[:, 0], slate_log_probability(scores, slates).sum(-1)
 
     def evaluate_actions(
         self, obs: PyTorchObs, actions: Tensor
@@ -114,7 +114,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         """Values [B], log-probabilities [B] and entropies [B] of slates [B, K]."""
         output = self._last(obs)
         scores = masked(output.scores[:, 0], obs)
-        return output.value[:, 0], log_probability(scores, actions.long()).sum(-1), entropy(scores)
+        log_prob = slate_log_probability(scores, actions.long()).sum(-1)
+        return output.value[:, 0], log_prob, entropy(scores)
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """[B] values."""
@@ -210,6 +211,11 @@ def request_id(request: Tensor) -> Tensor:
     """[B] ids, also from the one-hot rows that Stable-Baselines3 stores."""
     request = request.reshape(len(request), -1)
     return (request[:, 0] if request.shape[1] == 1 else request.argmax(1)).long()
+
+
+def slate_log_probability(scores: Tensor, slates: Tensor) -> Tensor:
+    """[B, N] scores and [B, K] slates -> [B, K]."""
+    return log_probability(scores.gather(-1, slates), scores.logsumexp(-1))
 
 
 def masked(scores: Tensor, obs: PyTorchObs) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 
 from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
 from .losses import clipped_surrogate
-from .slate import entropy, log_probability
 
 
 class EpisodePPO(EpisodeAlgorithm):
@@ -59,10 +58,10 @@ class EpisodePPO(EpisodeAlgorithm):
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
         output, alive = self.read(batch), batch.alive
-        log_prob = log_probability(output.scores, batch.slates[:, -batch.steps :])
+        log_prob = self.log_probability(output, batch)
         policy = clipped_surrogate(log_prob, batch.log_probability, credit, self.clip_range, alive)
         value = ((output.value - returns).square() * alive).sum() / alive.sum()
-        spread = (entropy(output.scores) * alive).sum() / alive.sum()
+        spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         with torch.no_grad():
             shift = log_prob - batch.log_probability

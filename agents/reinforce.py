@@ -9,7 +9,6 @@ import torch
 
 from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
 from .losses import score_function
-from .slate import entropy, log_probability
 
 
 class EpisodeReinforce(EpisodeAlgorithm):
@@ -42,9 +41,9 @@ class EpisodeReinforce(EpisodeAlgorithm):
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
         output, alive = self.read(batch), batch.alive
-        log_prob = log_probability(output.scores, batch.slates[:, -batch.steps :])
+        log_prob = self.log_probability(output, batch)
         policy = score_function(log_prob, credit, alive)
         value = ((output.value - returns).square() * alive).sum() / alive.sum()
-        spread = (entropy(output.scores) * alive).sum() / alive.sum()
+        spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         return policy.item(), value.item(), spread.item()

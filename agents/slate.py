@@ -29,7 +29,7 @@ def best_slate(scores: Tensor, size: int) -> Tensor:
     return scores.topk(size, dim=-1).indices
 
 
-def log_probability(scores: Tensor, slates: Tensor) -> Tensor:
+def log_probability(chosen: Tensor, total: Tensor) -> Tensor:
     """Log-probability of each slot of a Plackett-Luce slate given the slots above it.
 
     log pi(a_k | a_1..a_{k-1}) = s_{a_k} - log sum_{j not in a_1..a_{k-1}} exp(s_j).
@@ -37,17 +37,16 @@ def log_probability(scores: Tensor, slates: Tensor) -> Tensor:
     what is taken, in double precision.
 
     Args:
-        scores: [..., N].
-        slates: [..., K] distinct item ids.
+        chosen: [..., K] scores of the slate's items.
+        total: [...] log of the sum of exp(score) over all items.
 
     Returns:
         [..., K]; their sum is the log-probability of the slate.
     """
-    chosen = scores.gather(-1, slates)  # [..., K]
-    total = scores.logsumexp(-1, keepdim=True)
+    total = total[..., None]
     share = (chosen - total).double().exp()
     above = share.cumsum(-1) - share
-    return chosen - total - torch.log((1 - above).clamp_min(1e-9)).to(scores.dtype)
+    return chosen - total - torch.log((1 - above).clamp_min(1e-9)).to(chosen.dtype)
 
 
 def entropy(scores: Tensor) -> Tensor:
