@@ -95,12 +95,12 @@ def test_a_process_changes_what_a_fixed_slate_earns(drift):
 
 
 KNOBS = [(drift, f.name) for drift in EVERY for f in fields(drift)]
-INERT_ALONE = {("request", "focus"): 40.0, ("influence", "aversion"): 20.0}
+OFF_BY_DEFAULT = {("influence", "aversion"): 20.0, ("session", "ends_at"): 0.5}
 
 
 @pytest.mark.parametrize(("drift", "knob"), KNOBS, ids=lambda x: getattr(x, "name", x))
 def test_every_knob_matters(drift, knob):
-    value = INERT_ALONE.get(
+    value = OFF_BY_DEFAULT.get(
         (drift.name, knob), type(getattr(drift, knob))(getattr(drift, knob) * 3)
     )
     if knob in ("following", "returning", "reveal"):
@@ -326,6 +326,21 @@ def test_sessions_end_with_their_half_life_and_follow_the_graph():
     # a topic drawn by taste may be the present one (no move seen) or a successor by chance
     assert 0.93 * hazard < ended / 30_000 < 1.02 * hazard
     assert 0.8 <= followed / ended < 0.9
+
+
+def test_a_purchase_ends_the_intent():
+    sim = simulator(SessionInterest(half_life=np.inf, following=1.0, ends_at=1.0), choice=EAGER)
+    users = born(sim)
+    before = users.state["session"].copy()
+    slates = random_slates(np.random.default_rng(0), len(users))
+    outcome, _ = sim.step(users, slates)
+    assert outcome.consumed.all() and (outcome.grade == 1).all()
+    assert (WORLD.successors[before] == users.state["session"][:, None]).any(1).all()
+    still = simulator(SessionInterest(half_life=np.inf, ends_at=1.0), choice=COLD)
+    users = born(still)
+    before = users.state["session"].copy()
+    live(still, users, 5)
+    np.testing.assert_array_equal(users.state["session"], before)
 
 
 def test_a_session_lifts_its_topic():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -20,7 +20,8 @@ _SESSIONS = 8  # sessions at most within the warm-up
 class SessionInterest(Drift):
     """Interest acted upon = unit(u + weight c_z), z the topic of the session.
 
-    With probability 1 - 2^(-1 / half_life) per request z moves: to one of its two successors with
+    With probability 1 - 2^(-1 / half_life) per request, and after a grade of ``ends_at`` or more
+    (an intent ends with the purchase), z moves: to one of its two successors with
     probability ``following``, else to a topic drawn in proportion to exp(focus <a, c_k>). Real logs
     put the half-life of this part at 10-40 events.
 
@@ -29,6 +30,7 @@ class SessionInterest(Drift):
         weight: length of the session's part beside the taste's 1.
         following: probability that the next topic is a successor of the present one.
         focus: how strongly a user's own taste decides on a topic that is no successor.
+        ends_at: grade that ends a session at once, such as 1 for a purchase; inf for none.
     """
 
     name: ClassVar[str] = "session"
@@ -36,9 +38,11 @@ class SessionInterest(Drift):
     weight: float = 0.9
     following: float = 0.7
     focus: float = 4.0
+    ends_at: float = np.inf
 
     def scaled(self, strength: float) -> Self:  # noqa: D102
-        return self._slower(strength, "half_life")
+        slower = self._slower(strength, "half_life")
+        return slower if strength > 0 else replace(slower, ends_at=np.inf)
 
     def lanes(self, world: World) -> int:  # noqa: D102
         return 3
@@ -62,10 +66,15 @@ class SessionInterest(Drift):
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]
-        rows = np.flatnonzero(uniform[:, 0] < self.hazard(self.half_life))
+        rows = np.flatnonzero(uniform[:, 0] < self.ending(outcome.grade))
         if len(rows):
             session = users.state["session"]
             session[rows] = self._next(world, users.anchor[rows], session[rows], uniform[rows, 1:])
+
+    def ending(self, grade: Floats) -> Floats:
+        """[B] probability that the session ends after an answer of these grades [B]."""
+        hazard = self.hazard(self.half_life)
+        return np.where(grade >= np.float32(self.ends_at), np.float32(1), hazard)
 
     def _own_topics(self, world: World, anchor: Floats) -> Floats:
         return np.exp(np.float32(self.focus) * project(anchor, world.centers))
