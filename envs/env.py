@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Catalog
 
 from .config import absolute, make_simulator
+from .rendering import MODES, Viewer
 from .session import Observation, Session
 from .spaces import action_space, observation_space
 
@@ -54,6 +56,11 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
     [D], the interest acted upon at the next request; ``expected_reward`` of the slate shown;
     ``oracle_reward``, the largest that any slate could have had.
 
+    ## Rendering
+    ``ansi`` and ``rgb_array`` by ``render``; ``human`` in a window, or printed where there is no
+    display: the true taste over topics, what the agent takes it to be (``show_interest``),
+    satiation, the slate and what was taken.
+
     ## Arguments
     See ``make_simulator`` for ``slate_size``, ``history``, ``drift``, ``drift_strength``,
     ``catalog`` and ``world_seed``. ``diagnostics=False`` makes steps several times as fast.
@@ -62,7 +69,10 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
     v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium's own name and type)
+        "render_modes": list(MODES),
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -89,6 +99,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(self.simulator)
         self.session = Session(self.simulator, 1, horizon, diagnostics)
+        self._viewer = None if render_mode is None else Viewer(self.simulator, horizon, render_mode)
         self._over = False
 
     @property
@@ -106,7 +117,9 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         if seed is not None:
             self.session.seed(_ROW, np.array([seed]))
         self.session.begin(_ROW)
-        self._over, self._last = False, None
+        self._over = False
+        if self._viewer and self.session.users:
+            self._viewer.begin(self.session.users)
         return _first(self.session.observe()), _info(self.session.begin_info(_ROW))
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -117,24 +130,38 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         if slate.ndim != 1:
             raise ValueError(f"action must have shape ({self.slate_size},), got {slate.shape}")
         moved = self.session.step(slate[None])
-        self._last = moved.outcome
         reward, left, timed_out = moved.outcome.reward[0], moved.left[0], moved.timed_out[0]
         self._over = bool(left | timed_out)
+        if self._viewer and self.session.users:
+            self._viewer.see(moved.outcome, self.session.users, bool(left))
         observation, info = _first(self.session.observe()), _info(moved.info)
         return observation, float(reward), bool(left), bool(timed_out), info
 
-    def render(self) -> str | None:  # type: ignore[override]
-        """The last slate with titles, and what was taken from it."""
-        if self.render_mode is None:
-            return None
-        last = self._last
-        if last is None:
-            return "no slate was shown yet"
-        lines = [f"reward {last.reward[0]:.2f}"]
-        for slot, item in enumerate(last.slates[0]):
-            mark = f"taken, {last.grade[0]:.2f}" if slot == last.choice[0] else ""
-            lines.append(f"{slot + 1:3d}. {self.catalog.title[item]}  {mark}".rstrip())
-        return "\n".join(lines)
+    def show_interest(self, interest: npt.ArrayLike | None) -> None:
+        """Tells the picture of the next step what the agent takes the interest to be.
+
+        Args:
+            interest: [C] weight of each topic, or [N] score of each item; None for nothing.
+        """
+        if self._viewer:
+            self._viewer.tell(interest)
+
+    def render(self) -> Any:
+        """The last request, its slate and what was taken from it, in the way of ``render_mode``.
+
+        Returns:
+            Text ("ansi"), a picture [height, width, 3] uint8 ("rgb_array"), or None: "human" shows
+            every step in a window by itself.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        return self._viewer.frame() if self._viewer else None
+
+    def close(self) -> None:
+        """Closes the window of render_mode "human"."""
+        if self._viewer:
+            self._viewer.close()
 
 
 def check_horizon(horizon: int) -> None:

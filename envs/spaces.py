@@ -59,5 +59,5 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
 
 def clock_features(hours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """[B] hours on the world's clock -> [B, 4] sine and cosine of hour of day, day of week."""
-    turn = np.float32(2 * np.pi) * hours[:, None] / np.float32([24, 168])
+    turn = np.float32(2 * np.pi) * hours[:, None] / np.array([24, 168], np.float32)
     return np.concatenate((np.sin(turn), np.cos(turn)), axis=1)[:, [0, 2, 1, 3]]

@@ -127,8 +127,9 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         final_obs = np.full(self.num_envs, None, object)
         for place, row in enumerate(rows):
             final_obs[row] = {key: value[place] for key, value in last.items()}
-        final = {"final_obs": final_obs, "_final_obs": self._ended}
-        final |= {
+        final: Infos = {
+            "final_obs": final_obs,
+            "_final_obs": self._ended.copy(),
             "final_info": self._infos({key: value[rows] for key, value in info.items()}, rows),
             "_final_info": self._ended.copy(),
         }
