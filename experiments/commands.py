@@ -101,6 +101,8 @@ def benchmark_command(
     """
     from .benchmark import run_benchmark
     from .presets import PRESETS
+    from .report import write_report  # now, so that nothing fails after minutes of work
+    from .results import load_benchmark
 
     if name not in PRESETS:
         raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
@@ -111,10 +113,6 @@ def benchmark_command(
         env_options={**preset.env_options, **options},
     )
     run_benchmark(preset, out, workers=workers, progress=progress)
-
-    from .report import write_report
-    from .results import load_benchmark
-
     return write_report(load_benchmark(out))
 
 

@@ -27,6 +27,13 @@ KIND_COLORS = {
     "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000"),
     "bound": ("#009E73", "#7fceb9"),
 }
+# The agents that stand in more than one figure look the same in all.
+AGENT_COLORS = {
+    "static-interest": "#666666",
+    "discounted-linucb": "#0072B2",
+    "moving-average": "#56B4E9",
+    "oracle": "#009E73",
+}
 KIND_NAMES = {
     "static": "static interest",
     "adaptive": "adaptive, no network",
@@ -60,6 +67,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 250,
 }
 WIDTH = 4.4  # inches: 80 % of it is one column of a paper
+WITH_LABELS = 5.4  # where the lines' names stand at their right ends
 
 
 def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -87,12 +95,12 @@ def reward_curves(
     Returns:
         Mean over the seeds as a line, the range of the seeds as a band.
     """
-    figure, axes = _figure(3.0, title)
+    figure, axes = _figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
     last = float(curves["steps"].max())
     color_of = _Colors()
     for agent, rows in curves.groupby("agent", sort=False):
-        color = color_of("learned")
+        color = color_of(str(agent), "learned")
         table = rows.pivot_table(index="steps", columns="seed", values="reward")
         table = table.interpolate(method="index", limit_area="inside").dropna()
         axes.fill_between(
@@ -101,7 +109,7 @@ def reward_curves(
         axes.plot(table.index, table.mean(axis=1), color=color)
         labels[str(agent)] = (float(table.mean(axis=1).iloc[-1]), color)
     for agent, level in (references or {}).items():
-        color = color_of(KINDS.get(agent, "adaptive"))
+        color = color_of(agent, KINDS.get(agent, "adaptive"))
         axes.axhline(level, color=color, linewidth=1, linestyle=(0, (4, 2)))
         labels[agent] = (level, color)
     axes.set_xlim(0, last)
@@ -157,11 +165,11 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, offset, share, low, high.
         title: of the figure.
     """
-    figure, axes = _figure(3.0, title)
+    figure, axes = _figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
     color_of = _Colors()
     for agent, rows in table.groupby("agent", sort=False):
-        color = color_of(str(rows["kind"].iloc[0]))
+        color = color_of(str(agent), str(rows["kind"].iloc[0]))
         for side in (rows[rows["offset"] < 0], rows[rows["offset"] >= 0]):
             axes.fill_between(
                 side["offset"], side["low"], side["high"], color=color, alpha=0.15, lw=0
@@ -188,21 +196,23 @@ def save(figure: Figure, path: Path) -> None:
         )
 
 
-def _figure(height: float, title: str) -> tuple[Figure, Axes]:
+def _figure(height: float, title: str, width: float = WIDTH) -> tuple[Figure, Axes]:
     # Figure without pyplot: nothing global, no display, nothing to close.
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
     return figure, axes
 
 
 class _Colors:
-    """The next colour of a kind of agent, at every call."""
+    """An agent's own colour, or the next one of its kind."""
 
     def __init__(self) -> None:
         self._used = dict.fromkeys(KIND_COLORS, 0)
 
-    def __call__(self, kind: str) -> str:
+    def __call__(self, agent: str, kind: str) -> str:
+        if agent in AGENT_COLORS:
+            return AGENT_COLORS[agent]
         colors = KIND_COLORS[kind]
         self._used[kind] += 1
         return colors[(self._used[kind] - 1) % len(colors)]
