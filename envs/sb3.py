@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorWrapper
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
@@ -21,16 +21,17 @@ class BatchVecEnv(VecEnv):
     """``DriftVectorEnv`` with the calls that Stable-Baselines3 makes.
 
     Args:
-        env: made with SAME_STEP autoreset (the default), because Stable-Baselines3 expects the
-            first observation of the next episode where one ends.
+        env: the batch, or a wrapper over it, with SAME_STEP autoreset (the default):
+            Stable-Baselines3 expects the first observation of the next episode where one ends.
 
     Raises:
         ValueError: for another autoreset mode.
     """
 
-    def __init__(self, env: DriftVectorEnv) -> None:
-        if env.autoreset_mode != AutoresetMode.SAME_STEP:
-            raise ValueError(f"env must have SAME_STEP autoreset, got {env.autoreset_mode}")
+    def __init__(self, env: DriftVectorEnv | VectorWrapper[Any, Any, Any, Any, Any]) -> None:
+        mode = env.metadata["autoreset_mode"]
+        if mode != AutoresetMode.SAME_STEP:
+            raise ValueError(f"env must have SAME_STEP autoreset, got {mode}")
         self.env = env
         self.render_mode = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -78,7 +79,11 @@ class BatchVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The batch's attribute, once a row."""
-        return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
+        value = self._find(attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def _find(self, name: str) -> Any:
+        return getattr(self.env if hasattr(self.env, name) else self.env.unwrapped, name)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Sets an attribute of the batch, for all rows at once."""
@@ -90,7 +95,7 @@ class BatchVecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
         """Calls a method of the batch, once in all; its answer is given once a row."""
-        answer = getattr(self.env, method_name)(*method_args, **kwargs)
+        answer = self._find(method_name)(*method_args, **kwargs)
         return [answer for _ in self._get_indices(indices)]
 
     def env_is_wrapped(
