@@ -18,7 +18,7 @@ from .evaluate import evaluate
 from .files import check_writable, write_json
 from .grid import Job, claim, read_result, run_jobs
 from .presets import Baseline, Learner, Preset
-from .runs import METRICS, git_commit, load_agent, versions
+from .runs import METRICS, git_commit, hardware, load_agent, versions
 from .seeds import test_users, validation_users
 from .train import TrainConfig, train
 from .worlds import describe, make_batch
@@ -48,7 +48,8 @@ def run_benchmark(
     env = make_batch(preset.env, 1, preset.env_options)
     settings = preset.settings() | {"world": describe(preset.env, env)}
     env.close()
-    claim(folder, settings, {"versions": versions(), "git_commit": git_commit()})
+    record = {"versions": versions(), "git_commit": git_commit(), "hardware": hardware()}
+    claim(folder, settings, record)
     started = time.perf_counter()
     try:
         return run_jobs(

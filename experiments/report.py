@@ -181,7 +181,8 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
     """Environment, users, seeds, budget and versions, as pairs of a name and a text."""
     s = results.settings
     world, learners = s["world"], s["learners"]
-    options = ", ".join(f"{k}={v}" for k, v in s["env_options"].items()) or "defaults"
+    given = {k: Path(v).name if k == "catalog" else v for k, v in s["env_options"].items()}
+    options = ", ".join(f"{k}={v}" for k, v in given.items()) or "defaults"
     budgets = ", ".join(f"{x['agent']} by {x['algo']}: {x['steps']:,}" for x in learners)
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     return [
@@ -195,7 +196,7 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
         ("training seeds", ", ".join(map(str, s["training_seeds"]))),
         ("training user-steps", budgets or "none"),
         ("tuned on validation users", tuned_text(results)),
-        ("wall time", f"{results.wall_seconds / 60:.1f} minutes"),
+        ("wall time", f"{results.wall_seconds / 60:.1f} minutes on {results.hardware}"),
         ("versions", versions),
         ("commit", results.git_commit or "unknown"),
     ]  # fmt: skip

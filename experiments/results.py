@@ -70,6 +70,7 @@ class BenchmarkResults:
     settings: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
+    hardware: str
     wall_seconds: float
     tuned: dict[str, dict[str, Any]]
     agents: tuple[AgentResults, ...]
@@ -103,6 +104,7 @@ def load_benchmark(out: Path) -> BenchmarkResults:
         settings=record["settings"],
         versions=record["versions"],
         git_commit=record["git_commit"],
+        hardware=record["hardware"],
         wall_seconds=wall_seconds(folder),
         tuned={
             baseline.agent: read_result(tune_name(baseline), folder)["best"]

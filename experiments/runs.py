@@ -6,6 +6,7 @@ TensorBoard events, ``model.zip`` (best on validation users) and ``last.zip`` (n
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -42,6 +43,11 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def hardware() -> str:
+    """Cores and kind of processor, for wall times."""
+    return f"{os.cpu_count()} cores ({platform.machine()})"
 
 
 def git_commit() -> str | None:

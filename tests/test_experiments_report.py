@@ -42,6 +42,7 @@ PRESET = Preset(
         Baseline("oracle"),
     ),
     training_seeds=(1, 2, 3),
+    env_options={"catalog": "/somewhere/of/mine/films"},
     users=40,
     blocks=2,
 )
@@ -85,7 +86,8 @@ def fake_run(job: Job, folder: Path) -> Mapping[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("benchmark")
     settings = PRESET.settings() | {"world": WORLD}
-    claim(out / JOBS, settings, {"versions": {"driftrec": "0.1.0"}, "git_commit": "abc"})
+    record = {"versions": {"driftrec": "0.1.0"}, "git_commit": "abc", "hardware": "9 cores"}
+    claim(out / JOBS, settings, record)
     for job in jobs_of(PRESET):
         run_job(fake_run, job, out / JOBS)
     return out
@@ -183,6 +185,7 @@ def test_report_is_complete_and_self_contained(folder: Path) -> None:
         "1, 2, 3", "1,000 items", "{'gamma': 0.95}", "driftrec 0.1.0", "abc",
     ):  # fmt: skip
         assert fact in markdown, fact
+    assert "catalog=films" in markdown and "somewhere" not in markdown + html
     assert len(report.findings) == 2
     assert pd.read_csv(folder / "scores.csv")["agent"].tolist()[0] == "oracle"
     json.dumps(report.scores, allow_nan=False)
