@@ -66,7 +66,7 @@ def interest_attention(
     """Scaled dot-product attention of [B, H, T, D] with the query adjusted by ``interest``."""
     if interest is not None:
         query = interest.adjust(query, module.layer_idx)  # type: ignore[arg-type]
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
 AttentionInterface.register(NAME, interest_attention)

@@ -113,7 +113,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         policy: type[InterestAttentionPolicy],
         env: Any,
         policy_kwargs: dict[str, Any] | None = None,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 1e-3,
         episode_batch: int = 8,
         gamma: float = 0.8,
         gae_lambda: float = 0.9,
@@ -121,7 +121,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         vf_coef: float = 0.5,
         max_grad_norm: float = 1.0,
         pretrain_steps: int = 0,
-        pretrain_rate: float = 2e-3,
+        pretrain_rate: float = 4e-3,
         pretrain_epochs: int = 2,
         privileged: bool = False,
         tensorboard_log: str | None = None,
@@ -235,7 +235,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         steps = batch.steps
         parts = (batch.slates, batch.feedback, batch.request, batch.time)
         # the slate shown at the last step has been answered, but nothing is decided after it
-        return self.policy.network(*(part[:, :-1] for part in parts), last=steps)  # type: ignore[no-any-return]
+        return self.policy.network(*(part[:, :-1] for part in parts), last=steps)
 
     def log_probability(self, output: Output, batch: Episodes) -> Tensor:
         """[B, T, K] of the slots that were drawn."""
@@ -253,7 +253,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         for group in self.policy.optimizer.param_groups:
             group["lr"] = rate
         self.policy.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
 

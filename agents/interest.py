@@ -69,7 +69,7 @@ class DeltaMemory(nn.Module):
         weight = taken + (1 - taken) * torch.sigmoid(self.untaken)
         alarm = self.alarm if self.surprise else torch.zeros_like(self.alarm)
         rate = self.rate.exp()
-        return _Scan.apply(memory, embedding, target, weight, self.keep, alarm, rate)  # type: ignore[no-any-return, no-untyped-call]
+        return _Scan.apply(memory, embedding, target, weight, self.keep, alarm, rate)
 
 
 class _Scan(torch.autograd.Function):
@@ -80,7 +80,7 @@ class _Scan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: D102
+    def forward(
         ctx: Any,
         memory: Tensor,
         embedding: Tensor,
@@ -90,31 +90,28 @@ class _Scan(torch.autograd.Function):
         alarm: Tensor,
         rate: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        memories, errors, gates, surprises = [memory], [], [], []
+        memories = [memory]
+        kept: tuple[list[Tensor], ...] = ([], [], [])
         for t in range(target.shape[1]):
             e, w = embedding[:, t], weight[:, t, None]
             error = target[:, t, None] - memory @ e.mT  # [B, S, K]
             surprise = (error.abs() * w).mean(2)
             gate = torch.sigmoid(keep + alarm * surprise)
             memory = torch.baddbmm(gate[..., None] * memory, error * w * rate[:, None], e)
-            for kept, new in zip(
-                (memories, errors, gates, surprises), (memory, error, gate, surprise), strict=True
-            ):
-                kept.append(new)
-        out, error, gate, surprise = (
-            torch.stack(kept, 1) for kept in (memories, errors, gates, surprises)
-        )
+            memories.append(memory)
+            for part, new in zip(kept, (error, gate, surprise), strict=True):
+                part.append(new)
+        out = torch.stack(memories, 1)  # [B, T + 1, S, F]
+        error, gate, surprise = (torch.stack(part, 1) for part in kept)
         ctx.save_for_backward(out, embedding, weight, error, gate, surprise, alarm, rate)
         return out[:, 1:], surprise
 
     @staticmethod
-    def backward(  # type: ignore[override]  # noqa: D102
-        ctx: Any, grad_out: Tensor, grad_surprise: Tensor
-    ) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad_out: Tensor, grad_surprise: Tensor) -> tuple[Tensor, ...]:
         out, embedding, weight, error, gate, surprise, alarm, rate = ctx.saved_tensors
         slots = weight.shape[2]
         grad = torch.zeros_like(out[:, 0])
-        moved, opened, blamed = [], [], []
+        kept: tuple[list[Tensor], ...] = ([], [], [])
         for t in reversed(range(weight.shape[1])):
             grad = grad + grad_out[:, t]
             e, m, a = embedding[:, t], out[:, t], gate[:, t]
@@ -122,10 +119,10 @@ class _Scan(torch.autograd.Function):
             shock = (grad_surprise[:, t] + inner * alarm)[..., None] / slots
             blame = (grad @ e.mT) * rate[:, None] + shock * error[:, t].sign()
             blame = blame * weight[:, t, None]  # [B, S, K]
-            for kept, new in zip((moved, opened, blamed), (grad, inner, blame), strict=True):
-                kept.append(new)
+            for part, new in zip(kept, (grad, inner, blame), strict=True):
+                part.append(new)
             grad = torch.baddbmm(a[..., None] * grad, blame, e, alpha=-1)
-        pull, inner, blame = (torch.stack(kept[::-1], 1) for kept in (moved, opened, blamed))
+        pull, inner, blame = (torch.stack(part[::-1], 1) for part in kept)
         push = pull @ embedding.mT  # [B, T, S, K]
         shock = (grad_surprise + inner * alarm)[..., None] / slots
         step = error * weight[:, :, None] * rate[:, None]

@@ -26,6 +26,9 @@ class NetworkConfig:
         conditioned: whether the interest adjusts attention; False is the ablation.
         half_lives: of the memories' time scales, in slates.
         surprise: whether the memories' gates listen to surprise.
+        diversity: what likeness to an item above costs an item in the slate that is shown when
+            nothing is explored, in log-odds per unit of cosine; a belief with several peaks is
+            better served by some of each than by the highest peak alone.
     """
 
     hidden: int = 64
@@ -36,6 +39,7 @@ class NetworkConfig:
     conditioned: bool = True
     half_lives: tuple[float, ...] = (64.0, 16.0, 4.0)
     surprise: bool = True
+    diversity: float = 1.0
 
 
 @dataclass
@@ -129,6 +133,9 @@ class InterestNetwork(nn.Module):
         num_requests: R.
         config: shape of the network.
     """
+
+    features: Tensor
+    average: Tensor
 
     def __init__(
         self,
@@ -263,13 +270,13 @@ class InterestNetwork(nn.Module):
         )
         token = self.token(torch.cat(parts, -1))
         start = self.memory.empty(len(slates)) if start is None else start
-        target = feedback - self.average[item] * shown  # type: ignore[index]
+        target = feedback - self.average[item] * shown
         memories, surprise = self.memory(start, embedding, target, taken)
         return token, memories, torch.cat((memories.flatten(2), surprise), -1)
 
     def _read(self, hidden: Tensor, memories: Tensor, context: Tensor) -> Output:
         batch, steps = hidden.shape[:2]
-        vectors, size = self.config.vectors, self.features.shape[1]  # type: ignore[index]
+        vectors, size = self.config.vectors, self.features.shape[1]
         query = torch.einsum("ms,btsf->btmf", self.read, memories)
         query = query + self.vectors(hidden).view(batch, steps, vectors, size)
         value = self.value(torch.cat((hidden, context), -1))[..., 0]

@@ -12,8 +12,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from .diversity import diverse_slates
 from .network import InterestNetwork, Memory, NetworkConfig, Output
-from .slate import best_slate, entropy, log_probability, sample_slate
+from .slate import entropy, log_probability, sample_slate
 
 _UNAVAILABLE = -1e9
 
@@ -80,7 +81,9 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             self.network_config,
         )
         self.optimizer = self.optimizer_class(
-            self.network.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+            self.network.parameters(),
+            lr=lr_schedule(1),
+            **self.optimizer_kwargs,  # type: ignore[call-arg]
         )
 
     def make_features_extractor(self) -> Any:
@@ -125,13 +128,15 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         return self.choose(masked(self._last(observation).scores[:, 0], observation), deterministic)
 
     def _last(self, obs: PyTorchObs) -> Output:
-        return self.network(*window(obs), last=1)  # type: ignore[no-any-return]
+        return self.network(*window(obs), last=1)
 
     def choose(self, scores: Tensor, deterministic: bool) -> Tensor:
-        """[B, N] -> [B, K]."""
-        if deterministic:
-            return best_slate(scores, self.slots)
-        return sample_slate(scores, self.slots)
+        """[B, N] -> [B, K] drawn by Plackett-Luce, or chosen greedily with regard to likeness."""
+        if not deterministic:
+            return sample_slate(scores, self.slots)
+        charge = self.network_config.diversity
+        slates = diverse_slates(scores.detach().numpy(), self.items.features, self.slots, charge)
+        return torch.as_tensor(slates)
 
     # --- one slate after another: what driftrec's agents are asked -------------------------------
 
@@ -169,7 +174,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         if starts.any():
             rows = torch.as_tensor(np.flatnonzero(starts))
             place = state.mask.shape[1] - obs["slates"].shape[1]
-            fresh, memory = self.network.begin(*(p[rows] for p in window(obs)), offset=place)
+            slates, feedback, request, time = (part[rows] for part in window(obs))
+            fresh, memory = self.network.begin(slates, feedback, request, time, place)
             state.replace(rows, memory)
             output.put(rows, fresh)
         return output, state

@@ -24,11 +24,6 @@ def sample_slate(scores: Tensor, size: int, generator: torch.Generator | None = 
     return (scores + noise).topk(size, dim=-1).indices
 
 
-def best_slate(scores: Tensor, size: int) -> Tensor:
-    """[..., N] -> [..., K] the items with the largest scores, best first."""
-    return scores.topk(size, dim=-1).indices
-
-
 def log_probability(chosen: Tensor, total: Tensor) -> Tensor:
     """Log-probability of each slot of a Plackett-Luce slate given the slots above it.
 
