@@ -99,7 +99,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.observation_space = observation_space(self.simulator)
         self.action_space = action_space(self.simulator)
         self.session = Session(self.simulator, 1, horizon, diagnostics)
-        self._viewer = None if render_mode is None else Viewer(self.simulator, horizon, render_mode)
+        self.viewer = None if render_mode is None else Viewer(self.simulator, horizon, render_mode)
         self._over = False
 
     @property
@@ -118,8 +118,8 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
             self.session.seed(_ROW, np.array([seed]))
         self.session.begin(_ROW)
         self._over = False
-        if self._viewer and self.session.users:
-            self._viewer.begin(self.session.users)
+        if self.viewer and self.session.users:
+            self.viewer.begin(self.session.users)
         return _first(self.session.observe()), _info(self.session.begin_info(_ROW))
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -132,8 +132,8 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         moved = self.session.step(slate[None])
         reward, left, timed_out = moved.outcome.reward[0], moved.left[0], moved.timed_out[0]
         self._over = bool(left | timed_out)
-        if self._viewer and self.session.users:
-            self._viewer.see(moved.outcome, self.session.users, bool(left))
+        if self.viewer and self.session.users:
+            self.viewer.see(moved.outcome, self.session.users, bool(left))
         observation, info = _first(self.session.observe()), _info(moved.info)
         return observation, float(reward), bool(left), bool(timed_out), info
 
@@ -143,8 +143,8 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         Args:
             interest: [C] weight of each topic, or [N] score of each item; None for nothing.
         """
-        if self._viewer:
-            self._viewer.tell(interest)
+        if self.viewer:
+            self.viewer.tell(interest)
 
     def render(self) -> Any:
         """The last request, its slate and what was taken from it, in the way of ``render_mode``.
@@ -156,12 +156,12 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         Raises:
             ResetNeeded: before the first reset.
         """
-        return self._viewer.frame() if self._viewer else None
+        return self.viewer.frame() if self.viewer else None
 
     def close(self) -> None:
         """Closes the window of render_mode "human"."""
-        if self._viewer:
-            self._viewer.close()
+        if self.viewer:
+            self.viewer.close()
 
 
 def check_horizon(horizon: int) -> None:

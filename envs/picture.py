@@ -29,7 +29,6 @@ _TAKEN, _SHARE = "#e3f4f2", "#2a9d8f"
 
 def draw(figure: Figure, scene: Scene, catalog: Catalog, horizon: int) -> None:
     """Draws a scene: topics on the left, the slate on the right, rewards below it."""
-    figure.clear()
     figure.set_facecolor("white")
     _header(figure, scene, catalog, horizon)
     _topics(figure.add_axes((0.135, 0.105, 0.275, 0.755)), scene, catalog)
@@ -42,15 +41,12 @@ def _header(figure: Figure, scene: Scene, catalog: Catalog, horizon: int) -> Non
     figure.text(0.02, 0.945, catalog.name, size=17, weight="bold", color=_INK, va="center")
     facts = f"request {step} of {horizon}     {scene.time}     reward {sum(scene.rewards):,.1f}"
     figure.text(0.475, 0.945, facts, size=12.5, color=_INK, va="center")
-    axes = figure.add_axes((0.845, 0.925, 0.13, 0.04))
-    axes.set_axis_off()
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.text(0.38, 0.5, "patience", size=10, color=_FAINT, va="center", ha="right")
+    figure.text(0.893, 0.945, "patience", size=10, color=_FAINT, va="center", ha="right")
     left = min(max(scene.patience, 0), 1)
-    axes.add_patch(Rectangle((0.43, 0.25), 0.57, 0.5, color=_RULE))
-    axes.add_patch(
-        Rectangle((0.43, 0.25), 0.57 * left, 0.5, color=_TASTE if left > 1 / 3 else _SHIFT)
-    )
+    for share, color in ((1.0, _RULE), (left, _TASTE if left > 1 / 3 else _SHIFT)):
+        size = (0.074 * share, 0.02)
+        bar = Rectangle((0.901, 0.935), *size, color=color, lw=0, transform=figure.transFigure)
+        figure.add_artist(bar)
 
 
 def _topics(axes: Axes, scene: Scene, catalog: Catalog) -> None:
@@ -64,12 +60,11 @@ def _topics(axes: Axes, scene: Scene, catalog: Catalog) -> None:
         belief = np.clip(_on_scale(scene.interest, scene.taste)[shown], -0.58, 1.03)
         axes.plot(belief, place, "o", ms=6, color=_BELIEF, mec="white", mew=0.8, zorder=3)
     _tiredness(axes, place, scene.satiation[shown])
-    names = [_short(catalog.topic_names[k], 17) for k in shown]
-    axes.set_yticks(place, names, size=10 if len(shown) > 16 else 11, color=_INK)
+    for y, k in zip(place, shown, strict=True):
+        name = _short(catalog.topic_names[k], 17)
+        axes.text(-0.63, y, name, size=10, color=_INK, ha="right", va="center")
     axes.set(xlim=(-0.6, 1.16), ylim=(-0.7, len(shown) - 0.3))
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    axes.set_axis_off()
     _legend(axes, scene)
 
 
@@ -145,13 +140,11 @@ def _verdict(axes: Axes, scene: Scene, slots: int) -> None:
         words.append("nothing taken")
     elif scene.taken >= slots > 0:
         words.append(f"took slot {scene.taken + 1}, {scene.grade:.0%}")
-    if scene.shifts[-1:] == [len(scene.rewards)] and scene.rewards:
-        words.append("taste replaced")
-    if scene.left:
-        words.append("the user leaves")
-    axes.figure.text(
-        0.975, 0.28, ", ".join(words), size=11, color=_SHIFT, ha="right", va="center", weight="bold"
-    )
+    replaced = bool(scene.rewards) and scene.shifts[-1:] == [len(scene.rewards)]
+    words += ["taste replaced"] * replaced + ["the user leaves"] * scene.left
+    color = _SHIFT if replaced or scene.left else _FAINT
+    say = partial(axes.figure.text, color=color, ha="right", va="center", weight="bold")
+    say(0.975, 0.28, ", ".join(words), size=11)
 
 
 def _rewards(axes: Axes, scene: Scene, horizon: int) -> None:
@@ -159,7 +152,7 @@ def _rewards(axes: Axes, scene: Scene, horizon: int) -> None:
     axes.bar(steps, scene.rewards, width=0.75, color=_TASTE, alpha=0.85, lw=0)
     for step in scene.shifts:
         axes.axvline(step + 0.5, color=_SHIFT, lw=1.2, ls=(0, (3, 2)))
-    top = max([*scene.rewards, 1e-9])
+    top = max(scene.rewards, default=0) or 1.0
     low = min([*scene.rewards, 0.0])
     axes.set(xlim=(0.4, horizon + 0.6), ylim=(low * 1.15, top * 1.15))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -195,12 +195,9 @@ class Viewer:
 
         from .picture import draw
 
-        if self._figure is None:
-            self._figure = Figure(figsize=(12, 6.75), dpi=100)
-            FigureCanvasAgg(self._figure)
-        draw(self._figure, self._last(), self.simulator.world.catalog, self.horizon)
-        canvas = self._figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
+        figure = Figure(figsize=(12, 6.75), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        draw(figure, self._last(), self.simulator.world.catalog, self.horizon)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -221,12 +218,13 @@ class Viewer:
         if self._figure is None:
             pyplot.ion()
             self._figure = pyplot.figure(figsize=(12, 6.75))
+        self._figure.clear()
         draw(self._figure, self._last(), self.simulator.world.catalog, self.horizon)
         pyplot.pause(0.001)
 
     def close(self) -> None:
         """Closes the window, if there is one."""
-        if self._figure is not None and self.mode == "human":
+        if self._figure is not None:
             from matplotlib import pyplot
 
             pyplot.close(self._figure)

@@ -265,6 +265,37 @@ def data(
     typer.echo(f"ready: --catalog {fetch(name, out)}")
 
 
+@command("driftrec watch --agent discounted-linucb --seed 3 --out episode.gif")
+def watch(
+    agent: Annotated[str | None, typer.Option("--agent", help="Name of an agent.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="Run folder.")] = None,
+    env: MaybeEnvId = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help=".gif, .mp4 (needs ffmpeg) or .png; else text.")
+    ] = None,
+    fps: Annotated[float, typer.Option("--fps", help="Requests per second of the film.")] = 2.0,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+) -> None:
+    """Watch one user: true taste, what the agent takes it to be, slates and what was taken."""
+    from .watch import watch as run
+
+    options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
+
+    def show(text: str) -> None:
+        typer.echo(text + "\n")
+
+    on_step = show if out is None else None
+    requests = run(agent, model, env, seed, options, out, frames_per_second=fps, on_step=on_step)
+    if out is not None:
+        typer.echo(f"{requests} requests: {out}")
+
+
 def echo_json(content: Any) -> None:
     """Print plain values as JSON."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
