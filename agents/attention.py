@@ -31,14 +31,14 @@ class Adjustment:
 
     Attributes:
         gain: [B, T, L, H, D] g_l, of L layers, H heads of D dimensions.
-        scale: [B, T, L, R] s_l.
+        scale: [B, T, L, R] s_l, or None where A_l is diagonal.
         left: [L, H, D, R] U_l.
         right: [L, H, D, R] V_l.
         calls: how many layers have used it: a family that swallows it unused is found out.
     """
 
     gain: Tensor
-    scale: Tensor
+    scale: Tensor | None
     left: Tensor
     right: Tensor
     calls: int = 0
@@ -47,7 +47,7 @@ class Adjustment:
         """Query [B, H, T, D] of one layer times A_l."""
         self.calls += 1
         adjusted = query * (1 + self.gain[:, :, layer].transpose(1, 2))
-        if self.scale.shape[-1]:
+        if self.scale is not None:
             along = torch.einsum("bhtd,hdr->btr", query, self.right[layer])
             along = along * self.scale[:, :, layer]
             adjusted = adjusted + torch.einsum("btr,hdr->bhtd", along, self.left[layer])
@@ -96,10 +96,11 @@ class InterestAdjuster(nn.Module):
         self.rotary, self.rank = rotary, rank
         layers = config.num_hidden_layers
         self.gain = nn.Linear(width, self.shape[0] * self.shape[1] * self.shape[2])
-        self.scale = nn.Linear(width, layers * rank)
+        self.scale = nn.Linear(width, layers * rank) if rank else None
         for head in (self.gain, self.scale):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            if head is not None:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
         self.left = nn.Parameter(torch.randn(layers, heads, size, rank) / size**0.5)
         self.right = nn.Parameter(torch.randn(layers, heads, size, rank) / size**0.5)
 
@@ -109,5 +110,7 @@ class InterestAdjuster(nn.Module):
         gain = torch.tanh(self.gain(interest)).view(batch, steps, *self.shape)
         if self.rotary:
             gain = torch.cat((gain, gain), dim=-1)
-        scale = self.scale(interest).view(batch, steps, self.shape[0], self.rank)
+        scale = None
+        if self.scale is not None:
+            scale = self.scale(interest).view(batch, steps, self.shape[0], self.rank)
         return Adjustment(gain, scale, self.left, self.right)

@@ -166,6 +166,8 @@ class InterestNetwork(nn.Module):
                 num_attention_heads=config.heads,
                 num_key_value_heads=config.heads,
                 max_position_embeddings=4096,
+                bos_token_id=None,
+                eos_token_id=None,
             ),
             attn_implementation=NAME,
         )

@@ -1,0 +1,266 @@
+"""The learned agents: memory, network, slate policy, and learning itself."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import driftrec.envs  # noqa: F401
+from driftrec.agents.episodes import Episodes, discounted, slot_advantage
+from driftrec.agents.interest import DeltaMemory, _Scan
+from driftrec.agents.learners import load_learner, make_learner
+from driftrec.agents.losses import choice_loss, clipped_surrogate, score_function, teacher_loss
+from driftrec.agents.slate import entropy, log_probability, sample_slate
+from driftrec.envs.sb3 import BatchVecEnv
+
+SMALL = {"slate_size": 4, "history": 8, "horizon": 12, "diagnostics": False}
+
+
+def batch_env(num_envs=6, **options):
+    env = gym.make_vec("driftrec/DriftingInterest-v0", num_envs=num_envs, **(SMALL | options))
+    return BatchVecEnv(env)
+
+
+@pytest.fixture(scope="module")
+def learner():
+    torch.set_num_threads(1)
+    learner = make_learner("interest-attention", "ppo", batch_env(), seed=0, hidden=16)
+    stirred = learner.policy.network
+    torch.nn.init.normal_(stirred.adjuster.gain.weight, std=0.3)
+    torch.nn.init.normal_(stirred.vectors.weight, std=0.3)
+    return learner
+
+
+def random_episodes(num_items=1000, batch=3, steps=20, slots=4):
+    generator = torch.Generator().manual_seed(0)
+    slates = torch.randint(num_items, (batch, steps, slots), generator=generator)
+    feedback = torch.zeros(batch, steps, slots)
+    feedback[..., 1] = torch.rand(batch, steps, generator=generator).round()
+    request = torch.zeros(batch, steps, dtype=torch.long)
+    return slates, feedback, request, torch.zeros(batch, steps, 4)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_the_memory_gradient_is_the_numerical_one():
+    torch.manual_seed(0)
+    shapes = [(2, 3, 5), (2, 4, 3, 5), (2, 4, 3), (2, 4, 3), (3,), (3,), (3,)]
+    parts = [torch.randn(s, dtype=torch.double) * 0.5 for s in shapes]
+    parts[3], parts[6] = parts[3].abs(), parts[6].abs()
+    assert torch.autograd.gradcheck(_Scan.apply, [p.requires_grad_() for p in parts])
+
+
+def test_the_memory_learns_to_predict_the_feedback():
+    memory = DeltaMemory(8, half_lives=(1000.0,))
+    torch.manual_seed(0)
+    taste = torch.randn(1, 8)
+    shown = torch.nn.functional.normalize(torch.randn(1, 400, 3, 8), dim=-1)
+    target = (shown @ taste[0]) * 0.5
+    learned, _ = memory(memory.keep.new_zeros(1, 1, 8), shown, target, torch.ones(1, 400, 3))
+    torch.testing.assert_close(learned[0, -1, 0], taste[0] * 0.5, atol=0.05, rtol=0)
+
+
+def test_a_surprise_opens_the_forget_gate():
+    memory = DeltaMemory(4, half_lives=(50.0,))
+    memory.alarm.data.fill_(-5.0)
+    before = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    shown = torch.tensor([[[[0.0, 1.0, 0.0, 0.0]]]])
+    calm, _ = memory(before, shown, torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    shaken, _ = memory(before, shown, torch.ones(1, 1, 1), torch.ones(1, 1, 1))
+    assert shaken[0, 0, 0, 0] < calm[0, 0, 0, 0] - 0.01
+
+
+# --- network ------------------------------------------------------------------------------------
+
+
+def test_cached_steps_agree_with_one_causal_pass(learner):
+    network, parts = learner.policy.network, random_episodes()
+    with torch.no_grad():
+        whole = network(*parts, last=12).scores
+        output, memory = network.begin(*(p[:, :9] for p in parts))
+        torch.testing.assert_close(output.scores[:, 0], whole[:, 0], atol=1e-5, rtol=0)
+        for step in range(1, 12):
+            output, memory = network.step(memory, *(p[:, 8 + step : 9 + step] for p in parts))
+            torch.testing.assert_close(output.scores[:, 0], whole[:, step], atol=1e-5, rtol=0)
+
+
+def test_a_later_slate_changes_no_earlier_score(learner):
+    network, parts = learner.policy.network, random_episodes()
+    with torch.no_grad():
+        before = network(*parts).scores[:, :-1]
+        parts[0][:, -1] = 7
+        after = network(*parts).scores[:, :-1]
+    torch.testing.assert_close(before, after, atol=0, rtol=0)
+
+
+def test_an_untrained_network_recommends_far_better_than_chance():
+    env = batch_env(64, history=50, horizon=20)
+    policy = make_learner("interest-attention", "ppo", env, seed=0).policy
+    env.seed(10**7)
+    observation, state, reward = env.reset(), None, 0.0
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        slates, state = policy.predict(observation, state, deterministic=True)
+        observation, gained, _, _ = env.step(slates)
+        reward += gained.mean()
+    env.seed(10**7)
+    env.reset()
+    chance = 0.0
+    for _ in range(20):
+        chance += env.step(generator.integers(1000, size=(64, 4)))[1].mean()
+    assert reward > 2 * chance
+
+
+def test_rows_whose_episode_starts_are_read_anew(learner):
+    env = batch_env(5)
+    policy = learner.policy
+    env.seed(3)
+    observation, state = env.reset(), None
+    start = np.zeros(5, bool)
+    for _ in range(15):  # beyond the horizon: every row starts a second episode on the way
+        slates, state = policy.predict(observation, state, start, deterministic=True)
+        observation, _, start, _ = env.step(slates)
+        fresh, _ = policy.predict(observation, None, None, deterministic=True)
+        with torch.no_grad():
+            tensors = {k: torch.as_tensor(v) for k, v in observation.items()}
+            kept = policy.advance(tensors, state, start)[0].scores[start] if start.any() else None
+        if kept is not None:
+            anew = policy.advance(tensors, None, None)[0].scores[start]
+            torch.testing.assert_close(kept, anew, atol=1e-4, rtol=0)
+            break
+    assert start.any()
+    assert fresh.shape == (5, 4)
+
+
+# --- slate policy -------------------------------------------------------------------------------
+
+
+def test_slate_probabilities_sum_to_one():
+    scores = torch.tensor([0.3, -1.0, 2.0, 0.5])
+    total = scores.logsumexp(0)
+    mass = sum(
+        log_probability(scores[list(s)], total).sum().exp() for s in permutations(range(4), 3)
+    )
+    assert float(mass) == pytest.approx(1, abs=1e-5)
+
+
+def test_slates_are_drawn_as_often_as_their_probability_says():
+    scores = torch.tensor([0.0, 1.0, 2.0])
+    draws = sample_slate(scores.expand(40_000, 3), 2, torch.Generator().manual_seed(0))
+    for slate in permutations(range(3), 2):
+        share = (draws == torch.tensor(slate)).all(1).float().mean()
+        expected = log_probability(scores[list(slate)], scores.logsumexp(0)).sum().exp()
+        assert float(share) == pytest.approx(float(expected), abs=0.01)
+
+
+def test_entropy_of_equal_scores_is_the_log_of_their_number():
+    assert float(entropy(torch.zeros(8))) == pytest.approx(np.log(8), abs=1e-5)
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def test_choice_loss_by_hand():
+    shown, feedback = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.0]]])
+    loss = choice_loss(shown, feedback, torch.zeros(3), torch.ones(1, 1))
+    expected = -np.log(np.e / (np.e + 1 + 1))
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_teacher_loss_is_least_where_the_policy_agrees():
+    share = torch.tensor([[[0.7, 0.3]]])
+    agreeing = share.log()
+    loss = teacher_loss(agreeing, agreeing.logsumexp(2), share, torch.ones(1, 1))
+    entropy_of_share = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))
+    assert float(loss) == pytest.approx(entropy_of_share, abs=1e-5)
+    off = torch.zeros(1, 1, 2)
+    assert teacher_loss(off, off.logsumexp(2), share, torch.ones(1, 1)) > loss
+
+
+def test_the_surrogate_is_clipped():
+    old, advantage = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    far = torch.full((1, 1, 1), 1.0)
+    assert float(clipped_surrogate(far, old, advantage, 0.2, torch.ones(1, 1))) == pytest.approx(
+        -1.2
+    )
+
+
+def test_the_score_function_weighs_log_probabilities():
+    log_prob = torch.tensor([[[-1.0, -2.0]]])
+    advantage = torch.tensor([[[2.0, 1.0]]])
+    assert float(score_function(log_prob, advantage, torch.ones(1, 1))) == pytest.approx(2.0)
+
+
+def hand_made(left: bool) -> Episodes:
+    value = torch.tensor([[0.0, 0.0, 0.0 if left else 4.0]])
+    empty = torch.zeros(1, 3, 2)
+    return Episodes(
+        slates=empty.long(),
+        feedback=empty,
+        request=torch.zeros(1, 3, dtype=torch.long),
+        time=torch.zeros(1, 3, 4),
+        reward=torch.tensor([[1.0, 2.0]]),
+        slot_reward=torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]),
+        alive=torch.ones(1, 2),
+        log_probability=torch.zeros(1, 2, 2),
+        value=value,
+    )
+
+
+def test_a_time_limit_is_bootstrapped_and_leaving_is_not():
+    _, cut = discounted(hand_made(left=False), gamma=0.5, gae_lambda=1.0, scale=1.0)
+    _, left = discounted(hand_made(left=True), gamma=0.5, gae_lambda=1.0, scale=1.0)
+    assert cut.tolist() == [[1 + 0.5 * (2 + 0.5 * 4), 2 + 0.5 * 4]]
+    assert left.tolist() == [[1 + 0.5 * 2, 2.0]]
+
+
+def test_a_slot_is_credited_for_what_came_from_it():
+    episodes = hand_made(left=True)
+    advantage, _ = discounted(episodes, gamma=0.0, gae_lambda=1.0, scale=1.0)
+    credit = slot_advantage(episodes, advantage, scale=1.0)
+    assert (credit[0, 0, 0] > credit[0, 0, 1]).item()
+    assert (credit[0, 1, 1] > credit[0, 1, 0]).item()
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algo", ["ppo", "reinforce"])
+@pytest.mark.parametrize("privileged", [True, False])
+def test_training_changes_the_policy_and_survives_a_save(algo, privileged, tmp_path):
+    env = batch_env(8)
+    options = {"pretrain_steps": 96, "privileged": privileged, "hidden": 16, "episode_batch": 4}
+    learner = make_learner("interest-attention", algo, env, seed=1, **options)
+    before = {k: v.clone() for k, v in learner.policy.state_dict().items()}
+    learner.learn(3 * 96)
+    moved = [k for k, v in learner.policy.state_dict().items() if not torch.equal(v, before[k])]
+    assert any("adjuster.gain" in k for k in moved)
+    assert any("backbone" in k for k in moved)
+    learner.save(tmp_path / "model.zip")
+    loaded = load_learner(tmp_path / "model.zip", env)
+    observation = env.reset()
+    ours, _ = learner.predict(observation, deterministic=True)
+    theirs, _ = loaded.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_same_seed_trains_the_same_network():
+    weights = []
+    for _ in range(2):
+        env = batch_env(4)
+        learner = make_learner("attention", "ppo", env, seed=5, hidden=16)
+        env.seed(5)
+        learner.learn(96)
+        weights.append(torch.cat([p.detach().flatten() for p in learner.policy.parameters()]))
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(("agent", "algo"), [("interest", "ppo"), ("attention", "sarsa")])
+def test_unknown_names_are_refused_with_the_known_ones(agent, algo):
+    with pytest.raises(ValueError, match="must be one of"):
+        make_learner(agent, algo, batch_env(2))
