@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
 
 from .catalog import Affinity
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 QUALITY_SD = 0.3  # logits, as in the built-in catalogues
 Index = npt.NDArray[np.int64]
@@ -59,6 +62,8 @@ def fit_affinity(
         raise ValueError("value must be finite and >= 0 in every event of the log")
     if not (value > 0).any():
         raise ValueError("value must be positive in some event of the log, got none")
+    from scipy import sparse  # here: it would double the time to import the environments
+
     rng = np.random.default_rng(seed)
     counts = sparse.csr_matrix(
         (value / value.max(), (user_index, item_index)), shape=(num_users, num_items)
@@ -86,6 +91,9 @@ def _principal(
     counts: sparse.csr_matrix, size: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Users [S, size] and items [N, size] in principal coordinates, strongest first."""
+    from scipy import sparse
+    from scipy.sparse.linalg import LinearOperator, svds
+
     row = np.asarray(counts.sum(1)).ravel()  # [S]
     column = np.asarray(counts.sum(0)).ravel()  # [N]
     if size < 1:

@@ -52,7 +52,7 @@ def test_the_taste_drawn_is_the_one_that_answered(small):
     for _ in range(4):
         answered = env.simulator.world.centers @ info["taste"]
         *_, info = env.step(np.arange(3))
-        np.testing.assert_array_equal(env._viewer.scene.taste, answered)
+        np.testing.assert_array_equal(env.viewer.scene.taste, answered)
 
 
 def test_a_replaced_taste_is_pointed_out(small, plain_domain):
