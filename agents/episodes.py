@@ -101,6 +101,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
+        sharpness: by which log-odds are scaled when reinforcement learning begins.
         tensorboard_log: folder of TensorBoard events.
         seed: of everything random.
     """
@@ -124,6 +125,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         pretrain_rate: float = 4e-3,
         pretrain_epochs: int = 2,
         privileged: bool = False,
+        sharpness: float = 3.0,
         tensorboard_log: str | None = None,
         seed: int | None = None,
         verbose: int = 0,
@@ -132,7 +134,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     ) -> None:
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
-        self.pretrain_epochs = pretrain_epochs
+        self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self._updates_done = 0
@@ -185,17 +187,19 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
         horizon = int(env.get_attr("horizon")[0])
-        teach = self.privileged and self.num_timesteps < self.pretrain_steps
+        exploring = self.num_timesteps < self.pretrain_steps
+        self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
+        teach = self.privileged and exploring
         tape = _Tape(env.reset(), horizon, self.worth)
         memory = None
-        sharp = torch.tensor([1.0, 2.0, 4.0, 16.0])[torch.arange(env.num_envs) % 4][:, None]
+        sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
             if teach:
                 tape.ask_teacher(env)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 scores = masked(output.scores[:, 0], tape.observation)
-                if self.num_timesteps < self.pretrain_steps:
+                if exploring:
                     scores = scores * sharp
                 slates = self.policy.choose(scores, deterministic=False)
                 log_prob = slate_log_probability(scores, slates)
@@ -377,7 +381,7 @@ class _Tape:
         )
 
 
-_SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])
+_SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])  # of pretraining's users, in turn
 _TAUGHT = 50  # items that the teacher names at each step
 _TEMPERATURE = 0.2  # below 1 the teacher insists on its best
 

@@ -123,6 +123,9 @@ class InterestNetwork(nn.Module):
     Y_j     = T log sum_m exp((<q_m, e_j> + weight_m) / T) + bias_j,
               q_m = sum_s c_ms m_s + W_m h_t
 
+    All log-odds are scaled by ``sharpness``: 1 where they are fitted to behaviour, more where they
+    act, because a slate drawn from odds as flat as a belief is little better than chance.
+
     W_m is zero at initialisation, so that the network starts as the discounted regression that its
     memories are.
 
@@ -136,6 +139,7 @@ class InterestNetwork(nn.Module):
 
     features: Tensor
     average: Tensor
+    sharpness: Tensor
 
     def __init__(
         self,
@@ -150,6 +154,7 @@ class InterestNetwork(nn.Module):
         size, hidden = features.shape[1], config.hidden
         self.register_buffer("features", features)
         self.register_buffer("average", bias)
+        self.register_buffer("sharpness", torch.ones(()))
         self.metric = nn.Parameter(torch.eye(size))
         self.item_own = nn.Parameter(torch.zeros_like(features))
         self.item_bias = nn.Parameter(log_worth.clone())
@@ -283,7 +288,14 @@ class InterestNetwork(nn.Module):
         query = query + self.vectors(hidden).view(batch, steps, vectors, size)
         value = self.value(torch.cat((hidden, context), -1))[..., 0]
         bias = self.item_bias + self.bias_weight * self.average
-        return Output(query, self.vector_weight(hidden), value, memories, self.embedding, bias)
+        return Output(
+            self.sharpness * query,
+            self.sharpness * self.vector_weight(hidden),
+            value,
+            memories,
+            self.embedding,
+            self.sharpness * bias,
+        )
 
 
 def config_dict(config: NetworkConfig) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         """[B, N] -> [B, K] drawn by Plackett-Luce, or chosen greedily with regard to likeness."""
         if not deterministic:
             return sample_slate(scores, self.slots)
-        charge = self.network_config.diversity
+        charge = self.network_config.diversity * float(self.network.sharpness)
         slates = diverse_slates(scores.detach().numpy(), self.items.features, self.slots, charge)
         return torch.as_tensor(slates)
 
