@@ -183,7 +183,7 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
     world, learners = s["world"], s["learners"]
     given = {k: Path(v).name if k == "catalog" else v for k, v in s["env_options"].items()}
     options = ", ".join(f"{k}={v}" for k, v in given.items()) or "defaults"
-    budgets = ", ".join(f"{x['agent']} by {x['algo']}: {x['steps']:,}" for x in learners)
+    budgets = "; ".join(_budget(x) for x in learners)
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     return [
         ("environment", f"{s['env']} ({options}), slates of {world['slate_size']}, "
@@ -200,6 +200,17 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
         ("versions", versions),
         ("commit", results.git_commit or "unknown"),
     ]  # fmt: skip
+
+
+def _budget(learner: Mapping[str, Any]) -> str:
+    """Steps of a learner, and what its pretraining was told."""
+    text = f"{learner['agent']} by {learner['algo']}: {learner['steps']:,}"
+    pretrained = learner["options"].get("pretrain_steps", 0)
+    if not pretrained:
+        return f"{text}, no pretraining"
+    teacher = "the users' true utilities (targets only)"
+    told = teacher if learner["options"].get("privileged") else "logged feedback"
+    return f"{text}, of which {pretrained:,} pretraining on {told}"
 
 
 def tuned_text(results: BenchmarkResults) -> str:
