@@ -98,6 +98,19 @@ def env_options(
     return {k: v for k, v in named.items() if v is not None} | parse_options(more or [])
 
 
+PretrainSteps = Annotated[
+    int | None,
+    typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
+]
+Privileged = Annotated[
+    bool,
+    typer.Option(
+        "--privileged/--log-only",
+        help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
+    ),
+]
+
+
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
 def train(
     out: Annotated[Path, typer.Option("--out", help="Run folder, new.")],
@@ -106,7 +119,9 @@ def train(
     algo: Annotated[str, typer.Option("--algo", help="ppo or reinforce.")] = "ppo",
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
     seed: Seed = 0,
-    num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 64,
+    num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 128,
+    pretrain_steps: PretrainSteps = None,
+    privileged: Privileged = True,
     catalog: Catalog = None,
     drift: Drift = None,
     drift_strength: Strength = None,
@@ -134,7 +149,11 @@ def train(
         seed=seed,
         num_envs=num_envs,
         env_options=options,
-        learner_options=parse_options(option or []),
+        learner_options={
+            "pretrain_steps": steps * 3 // 4 if pretrain_steps is None else pretrain_steps,
+            "privileged": privileged,
+            **parse_options(option or []),
+        },
     )
     result = run(config, progress=False if as_json else None)
     if as_json:

@@ -146,9 +146,9 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# Three quarters of the steps are pretraining on the simulator's true utilities, which are targets
+# Four fifths of the steps are pretraining on the simulator's true utilities, which are targets
 # and never inputs; reinforcement learning does the rest.
-PRETRAINED: Options = {"pretrain_steps": 179_200, "privileged": True}
+PRETRAINED: Options = {"pretrain_steps": 153_600, "privileged": True}
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -157,8 +157,8 @@ PRESETS: dict[str, Preset] = {
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; ten minutes",
             learners=(
-                Learner("interest-attention", "ppo", 230_400, PRETRAINED, seconds=125),
-                Learner("interest-attention", "reinforce", 230_400, PRETRAINED, seconds=115),
+                Learner("interest-attention", "ppo", 192_000, PRETRAINED, seconds=125),
+                Learner("interest-attention", "reinforce", 192_000, PRETRAINED, seconds=115),
             ),
             baselines=BASELINES,
         ),
