@@ -10,11 +10,14 @@ import numpy as np
 from .streams import Floats, gumbel
 from .users import Ints
 
+_MOST = np.float32(60)  # logits; exp of more overflows in sums of float32
+
 
 class Choice(Protocol):
     """How a user answers a slate of K utilities in logits; index K stands for taking nothing."""
 
     outside: float
+    position: float
 
     def draws(self, slots: int) -> int:
         """How many random numbers a choice among ``slots`` takes."""
@@ -24,6 +27,13 @@ class Choice(Protocol):
 
     def probability(self, utility: Floats) -> Floats:
         """[..., K] utilities -> [..., K + 1] probability of each slot and of none."""
+
+    def likelihood(self, utility: Floats, choice: Ints) -> Floats:
+        """[K, B, ...] utilities and the slots [B] chosen -> [B, ...].
+
+        The probability of that choice, for whoever weighs many guesses at one user: the slots come
+        first, where summing over them is fast.
+        """
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,15 @@ class LogitChoice:
         np.exp(weight, out=weight)
         return weight / weight.sum(-1, keepdims=True)
 
+    def likelihood(self, utility: Floats, choice: Ints) -> Floats:  # noqa: D102
+        shift = self._examination(len(utility)) - np.float32(self.outside)
+        weight = utility + _first(shift, utility)
+        np.minimum(weight, _MOST, out=weight)
+        np.exp(weight, out=weight)
+        total = weight.sum(0)
+        total += 1
+        return _chosen(weight, choice, np.float32(1)) / total
+
     def _examination(self, slots: int) -> Floats:
         return np.arange(slots, dtype=np.float32) * np.float32(np.log(self.position))
 
@@ -97,6 +116,25 @@ class CascadeChoice:
         result[..., 1:slots] *= passed
         result[..., slots] = 1 - result[..., :slots].sum(-1)
         return result
+
+    def likelihood(self, utility: Floats, choice: Ints) -> Floats:  # noqa: D102
+        attract = 1 / (1 + np.exp(np.float32(self.outside) - utility))
+        passed = np.ones_like(attract)
+        passed[1:] = np.cumprod(np.float32(self.position) * (1 - attract[:-1]), axis=0)
+        attract *= passed
+        return _chosen(attract, choice, 1 - attract.sum(0))
+
+
+def _first(slots: Floats, like: Floats) -> Floats:
+    """[K] -> [K, 1, ...], to broadcast over an array whose slots come first."""
+    return slots.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def _chosen(slots: Floats, choice: Ints, none: Floats | np.float32) -> Floats:
+    """[K, B, ...] values and the slots [B] chosen -> [B, ...]; ``none`` where K was chosen."""
+    took = choice < len(slots)
+    values = slots[np.where(took, choice, 0), np.arange(len(choice))]
+    return np.where(took.reshape(-1, *(1,) * (values.ndim - 1)), values, none)
 
 
 CHOICES: dict[str, type[LogitChoice] | type[CascadeChoice]] = {

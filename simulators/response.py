@@ -51,6 +51,9 @@ class Response(Protocol):
     def grade(self, utility: Floats, uniform: Floats) -> Floats:
         """[B] utilities of items taken and [B, 2] uniform numbers -> [B] grade in (0, 1]."""
 
+    def likelihood(self, grade: Floats, utility: Floats) -> Floats:
+        """Density or probability of ``grade``, up to a factor that does not depend on utility."""
+
     def reward(self, grade: Floats, worth: Floats) -> Floats:
         """Reward of grades on items of a worth, arrays that broadcast; 0 for grade 0."""
 
@@ -70,6 +73,9 @@ class Click:
 
     def grade(self, utility: Floats, uniform: Floats) -> Floats:  # noqa: D102
         return np.ones(len(utility), np.float32)
+
+    def likelihood(self, grade: Floats, utility: Floats) -> Floats:  # noqa: D102
+        return np.ones_like(utility)
 
     def reward(self, grade: Floats, worth: Floats) -> Floats:  # noqa: D102
         return grade * worth
@@ -104,7 +110,18 @@ class Watch:
 
     def grade(self, utility: Floats, uniform: Floats) -> Floats:  # noqa: D102
         odds = uniform[:, 0] / (1 - uniform[:, 0])
-        return np.maximum(self._share(utility, odds), np.float32(1e-3))
+        return np.maximum(self._share(utility, odds), _LEAST)
+
+    def likelihood(self, grade: Floats, utility: Floats) -> Floats:
+        """The logistic density of the noise; at the least grade, all of its mass up to there."""
+        share = np.clip(grade, _LEAST, np.float32(1 - 1e-6))
+        noise = np.log(share / (1 - share)) + np.float32(self.middle / self.width)
+        noise = noise / np.float32(self.noise) - utility / np.float32(self.width * self.noise)
+        odds = np.exp(-np.minimum(np.abs(noise), np.float32(60)))  # denormal numbers are slow
+        density = odds / (1 + odds) ** 2
+        return (
+            density if grade.min() > _LEAST else np.where(grade > _LEAST, density, _sigmoid(noise))
+        )
 
     def reward(self, grade: Floats, worth: Floats) -> Floats:  # noqa: D102
         return grade * worth
@@ -228,6 +245,11 @@ class Funnel:
         grade[depth < self._chance(utility, self.buy)] = 1
         return grade
 
+    def likelihood(self, grade: Floats, utility: Floats) -> Floats:  # noqa: D102
+        cart, bought = self._chance(utility, self.cart), self._chance(utility, self.buy)
+        viewed = grade < np.float32((self.VIEWED + self.IN_CART) / 2)
+        return np.where(grade == 1, bought, np.where(viewed, 1 - cart, cart - bought))
+
     def reward(self, grade: Floats, worth: Floats) -> Floats:  # noqa: D102
         return np.where(grade == 1, worth, np.float32(0))
 
@@ -253,6 +275,7 @@ def _quadrature(size: int) -> tuple[Floats, Floats]:
     return (3 * s**2 - 2 * s**3).astype(np.float32), (3 * weight * s * (1 - s)).astype(np.float32)
 
 
+_LEAST = np.float32(1e-3)  # grade of what is taken and put away at once
 _QUANTILES, _WEIGHTS = _quadrature(8)
 
 

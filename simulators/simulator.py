@@ -34,7 +34,7 @@ class Simulator:
         self.worth = domain.response.worth(world.catalog)
         ageing = [p for p in domain.drift if isinstance(p, ItemLifecycle) and p.churns]
         self._lifecycle = ageing[0] if ageing else None
-        self._features = np.concatenate(
+        self.features = np.concatenate(
             (
                 np.float32(domain.affinity) * world.attributes,
                 world.catalog.quality[:, None],
@@ -75,7 +75,7 @@ class Simulator:
         key, steps = user_keys(seed, episode), self.history
         zero = np.zeros(len(key), np.int64)
         draw = Draw(key, zero - 1 - steps, self._lanes)
-        users = self._newborn(key, draw)
+        users = self.newborn(key, draw)
         past = users.take(np.repeat(np.arange(len(users)), steps))
         past.step[:] = np.tile(np.arange(-steps, 0), len(users))
         past.clock += np.float32(self.domain.hours_per_request) * past.step
@@ -83,12 +83,13 @@ class Simulator:
             process.begin(self.world, users, past, draw)
         self._refresh(users)
         self._refresh(past)
-        slates = self._logged_slates(past)
+        slates = self.logged_slates(past)
         outcome = self._answer(past, slates, Draw(past.key, past.step, self._lanes))
         shape = (len(users), steps, self.slate_size)
         return users, slates.reshape(shape), outcome.feedback.reshape(shape)
 
-    def _newborn(self, key: npt.NDArray[np.uint64], draw: Draw) -> Users:
+    def newborn(self, key: npt.NDArray[np.uint64], draw: Draw) -> Users:
+        """Users as they are before any process has begun."""
         rows, dims = np.arange(len(key)), self.world.dimensions
         own = draw.extra(rows, "newborn", 2)
         anchor = draw_anchor(self.world, rows, draw, "anchor")
@@ -106,7 +107,7 @@ class Simulator:
             shifted=np.zeros(len(key), bool),
         )
 
-    def _logged_slates(self, past: Users) -> Slates:
+    def logged_slates(self, past: Users) -> Slates:
         """[B * H, K] slates of an earlier recommender.
 
         A slot is uniform over the catalogue (``exploration``), or over one of the two topics drawn
@@ -175,33 +176,34 @@ class Simulator:
 
     def utility(self, users: Users, items: Slates) -> Floats:
         """[B, M] utility of ``items`` [B, M] to each user, in logits, before noise and position."""
-        features = np.take(self._features, items, axis=0)  # [B, M, D + 2]
+        features = np.take(self.features, items, axis=0)  # [B, M, D + 2]
         utility = np.matmul(features, users.query[:, :, None])[:, :, 0]
-        bonus = self._topic_bonus(users)
-        if bonus is not None:
-            utility += np.take_along_axis(bonus, self.world.topic[items], axis=1)
-        for process in self.domain.drift:
-            process.item_utility(self.world, users, items, utility)
+        self.add_bonuses(users, items, utility)
         return utility
 
     def utility_of_all(self, users: Users) -> Floats:
         """[B, N] utility of every item: for oracles and diagnosis, never needed by ``step``."""
-        utility = users.query @ self._features.T
-        bonus = self._topic_bonus(users)
-        if bonus is not None:
-            utility += bonus[:, self.world.topic]
-        items = np.broadcast_to(np.arange(len(self.worth), dtype=np.int32), utility.shape)
-        for process in self.domain.drift:
-            process.item_utility(self.world, users, items, utility)
+        utility = users.query @ self.features.T
+        items = np.arange(len(self.worth), dtype=np.int32)
+        self.add_bonuses(users, np.broadcast_to(items, utility.shape), utility)
         return utility
 
-    def _topic_bonus(self, users: Users) -> Floats | None:
+    def add_bonuses(self, users: Users, items: Slates, utility: Floats) -> None:
+        """Adds to the utility [B, M] of ``items`` [B, M] what they and their topics have just now.
+
+        That is all of it but the match with the users' interest, the quality and the price.
+        """
         if not self.domain.drift:
-            return None
+            return
         bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
         for process in self.domain.drift:
             process.topic_utility(self.world, users, bonus)
-        return bonus
+        if items.strides[0] == 0:  # the same items for all users: columns are faster to gather
+            utility += np.take(bonus, self.world.topic[items[0]], axis=1)
+        else:
+            utility += np.take_along_axis(bonus, self.world.topic[items], axis=1)
+        for process in self.domain.drift:
+            process.item_utility(self.world, users, items, utility)
 
     @property
     def items_churn(self) -> bool:

@@ -63,6 +63,14 @@ class RequestChain(Drift):
         if len(rows):
             users.state[self.name][rows] = self._ask(world, users, uniform[rows], rows)
 
+    def likelihood(self, world: World, request: Ints) -> Floats:
+        """[B, C] probability of asking for ``request`` [B] anew, by the topic asked for."""
+        _, _, count = texts(world)
+        some = np.where(count > 0, np.float32(self.reveal), np.float32(0))
+        names = world.request_topic[request][:, None] == np.arange(len(count))
+        named = names * some / np.maximum(count, 1).astype(np.float32)
+        return np.where((request == 0)[:, None], 1 - some, named)
+
     def _ask(
         self, world: World, users: Users, uniform: Floats, rows: Ints | slice = slice(None)
     ) -> Indices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import numpy as np
@@ -71,6 +72,29 @@ class SessionInterest(Drift):
             session = users.state["session"]
             session[rows] = self._next(world, users.anchor[rows], session[rows], uniform[rows, 1:])
 
+    def own_topics(self, affinity: Floats) -> Floats:
+        """[..., C] <a, c_k> of users -> [..., C] probability of the topics they come up with."""
+        weight = np.exp(np.float32(self.focus) * affinity)
+        return weight / weight.sum(-1, keepdims=True)
+
+    def transition(self, world: World, belief: Floats, own: Floats, ending: Floats) -> Floats:
+        """The law of ``move``: [B, P, C] probability of each topic, one request later.
+
+        Args:
+            world: what users share.
+            belief: [B, P, C] probability of each topic now, of P guesses at each user.
+            own: [B, P, C] ``own_topics`` of the same guesses.
+            ending: [B] probability that the session ends.
+        """
+        moved = np.matmul(belief, _graph(world))
+        moved -= own
+        moved *= np.float32(self.following)
+        moved += own  # where a session that ends goes
+        moved -= belief
+        moved *= ending[:, None, None]
+        moved += belief
+        return moved
+
     def ending(self, grade: Floats) -> Floats:
         """[B] probability that the session ends after an answer of these grades [B]."""
         hazard = self.hazard(self.half_life)
@@ -85,3 +109,12 @@ class SessionInterest(Drift):
         branch = (uniform[:, 1] * 2).astype(np.int64)
         own = pick(self._own_topics(world, anchor), uniform[:, 1])
         return np.where(follows, world.successors[topic, branch], own)
+
+
+@lru_cache(maxsize=16)
+def _graph(world: World) -> Floats:
+    """[C, C] probability that each topic is followed by each other one, where one follows."""
+    graph = np.zeros((len(world.centers), len(world.centers)), np.float32)
+    for branch in world.successors.T:
+        graph[np.arange(len(graph)), branch] += np.float32(0.5)
+    return graph
