@@ -20,6 +20,7 @@ AGENTS: dict[str, str] = {
     "discounted-linucb": "linear:DiscountedLinUCB",
     "sliding-linucb": "linear:SlidingWindowLinUCB",
     "discounted-thompson": "linear:DiscountedThompson",
+    "bayes-filter": "filter:BayesFilter",
     "oracle": "bounds:Oracle",
 }
 """Every agent by its name: module of this package and class, imported when it is made."""

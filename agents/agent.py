@@ -141,7 +141,7 @@ class Agent(ABC):
 
     def _begin(self, batch: Observation) -> State:
         state = self.begin(batch)
-        state["key"] = _keys(batch, self.config.seed)
+        state["key"] = user_streams(batch, self.config.seed)
         state["step"] = np.zeros(len(state["key"]), np.int64)
         return state
 
@@ -151,7 +151,7 @@ class Agent(ABC):
         return draw["agent"]
 
 
-def _keys(batch: Observation, seed: int) -> Keys:
+def user_streams(batch: Observation, seed: int) -> Keys:
     """[B] streams of random numbers, from the agent's seed and the users' histories."""
     num_users = len(batch["slates"])
     shown = batch["slates"].reshape(num_users, -1).astype(np.int64).astype(np.uint64)
