@@ -152,8 +152,8 @@ def _rewards(axes: Axes, scene: Scene, horizon: int) -> None:
     axes.bar(steps, scene.rewards, width=0.75, color=_TASTE, alpha=0.85, lw=0)
     for step in scene.shifts:
         axes.axvline(step + 0.5, color=_SHIFT, lw=1.2, ls=(0, (3, 2)))
-    top = max(scene.rewards, default=0) or 1.0
-    low = min([*scene.rewards, 0.0])
+    low, top = min([0.0, *scene.rewards]), max([0.0, *scene.rewards])
+    top = top if top > low else 1.0
     axes.set(xlim=(0.4, horizon + 0.6), ylim=(low * 1.15, top * 1.15))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel("request", size=9.5, color=_FAINT, labelpad=2)
