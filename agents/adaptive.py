@@ -25,7 +25,8 @@ class InterestConfig(AgentConfig):
         satiation: predicted grades are multiplied by exp(-satiation * recent consumption of the
             item's topics); 0 ignores that users tire.
         recovery: requests until half of a consumption is forgotten.
-        diversity: charge, as a share of the mean worth, for an item of cosine 1 with one above it.
+        diversity: charge for an item of cosine 1 with one above it, as a share of the user's
+            largest score.
         reserve: worth that a taken item must have before it counts, as a share of the mean worth:
             at most one item of a slate is taken, so a cheap one displaces a dear one.
     """
@@ -56,6 +57,7 @@ class InterestAgent(Agent):
         super().__init__(env, config)
         log = self.platform.log
         self.features, self.bias, self.position = log.features, log.bias, log.position
+        self.noise = log.noise
         self.topics = self.platform.catalog.topics
         self._price = self.platform.worth / self.platform.worth.mean()
         self._price = self._price - np.float32(self.config.reserve)
@@ -102,7 +104,8 @@ class InterestAgent(Agent):
             return super().choose(state, observation, deterministic)
         scores = self.available(self.act(state, observation), observation)
         size = self.platform.slate_size
-        return diverse_slates(scores, self.features, size, self.config.diversity)
+        charge = np.float32(self.config.diversity) * np.maximum(scores.max(1), 0)
+        return diverse_slates(scores, self.features, size, charge)
 
     def _learn(self, state: State, slates: SlateArray, feedback: Floats) -> State:
         rho = np.float32(2 ** (-1 / self.config.recovery))

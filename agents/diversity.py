@@ -12,7 +12,7 @@ _CANDIDATES = 200
 
 
 def diverse_slates(
-    scores: Floats, features: Floats, size: int, charge: float
+    scores: Floats, features: Floats, size: int, charge: Floats | float
 ) -> npt.NDArray[np.int64]:
     """[B, K] distinct items; slot after slot the largest score - charge * likeness.
 
@@ -23,10 +23,11 @@ def diverse_slates(
         scores: [B, N].
         features: [N, F] unit rows.
         size: K.
-        charge: in the unit of the scores.
+        charge: one for all, or [B], in the unit of the scores.
     """
     candidates = top_items(scores, min(max(_CANDIDATES, size), scores.shape[1]))  # [B, M]
     value = np.take_along_axis(scores, candidates, 1)
+    charge = np.broadcast_to(np.asarray(charge, np.float32), len(scores))
     slates = np.empty((len(scores), size), np.int64)
     for start in range(0, len(scores), 64):
         rows = slice(start, start + 64)
@@ -34,7 +35,7 @@ def diverse_slates(
         left, likeness = value[rows].copy(), np.full_like(value[rows], -1)
         users = np.arange(len(x))
         for slot in range(size):
-            best = (left - np.float32(charge) * likeness).argmax(1)
+            best = (left - charge[rows, None] * likeness).argmax(1)
             slates[rows, slot] = candidates[rows][users, best]
             left[users, best] = -np.inf
             cosine = np.matmul(x, x[users, best][:, :, None])[:, :, 0]

@@ -26,12 +26,16 @@ class PublicLog:
     Attributes:
         features: [N, F] unit rows, items that please the same users lie close together.
         bias: [N] mean graded feedback per impression, drawn towards the mean of all.
+        reward: [N] mean reward per impression, drawn likewise.
         position: [K] mean graded feedback of each slot over that of all slots.
+        noise: standard deviation of a slot's feedback around ``bias``.
     """
 
     features: Floats
     bias: Floats
+    reward: Floats
     position: Floats
+    noise: float
 
 
 @lru_cache(maxsize=8)
@@ -45,16 +49,22 @@ def public_log(simulator: Simulator, requests: int = 500_000) -> PublicLog:
     num_users = int(np.clip(requests // simulator.history, 500, 20_000))
     seeds = _FIRST_SEED + np.arange(num_users)
     _, slates, feedback = simulator.start(seeds, np.zeros(num_users, np.int64))
-    catalog = simulator.world.catalog
-    shown = np.bincount(slates.ravel(), minlength=len(catalog))
-    graded = np.bincount(slates.ravel(), feedback.ravel(), minlength=len(catalog))
-    mean = feedback.mean()
-    position = feedback.mean((0, 1)) / max(mean, 1e-9)
+    reward = simulator.domain.response.reward(feedback, simulator.worth[slates])
+    bias = _mean_per_item(feedback, slates, len(simulator.worth))
     return PublicLog(
-        features=item_features(catalog, slates, feedback),
-        bias=((graded + _SHRINK * mean) / (shown + _SHRINK)).astype(np.float32),
-        position=position.astype(np.float32),
+        features=item_features(simulator.world.catalog, slates, feedback),
+        bias=bias,
+        reward=_mean_per_item(reward, slates, len(bias)),
+        position=(feedback.mean((0, 1)) / max(feedback.mean(), 1e-9)).astype(np.float32),
+        noise=float((feedback - bias[slates]).std()),
     )
+
+
+def _mean_per_item(number: Floats, slates: Slates, num_items: int) -> Floats:
+    """[N] mean of ``number`` [U, H, K] over the impressions of each item, shrunk."""
+    shown = np.bincount(slates.ravel(), minlength=num_items)
+    total = np.bincount(slates.ravel(), number.ravel(), minlength=num_items)
+    return ((total + _SHRINK * number.mean()) / (shown + _SHRINK)).astype(np.float32)
 
 
 def item_features(catalog: Catalog, slates: Slates, feedback: Floats) -> Floats:

@@ -22,7 +22,8 @@ class RidgeConfig(InterestConfig):
 
     Attributes:
         ridge: lambda, in squared lengths of features; the prior is the population's grade.
-        alpha: bonus, in standard deviations of the estimate (UCB), or their multiple (Thompson).
+        alpha: bonus in standard deviations of the estimate, sigma that of a slot's feedback in the
+            platform's log; for Thompson sampling the scale of the draws.
     """
 
     ridge: float = 3.0
@@ -50,7 +51,7 @@ class DiscountedConfig(RidgeConfig):
 
 
 class RidgeAgent(InterestAgent):
-    """Grade of item x: b + <theta, x> + alpha sqrt(x' V^-1 W V^-1 x), per user.
+    """Grade of item x: b + <theta, x> + alpha sigma sqrt(x' V^-1 W V^-1 x), per user.
 
     V = sum_t gamma^(T - t) sum_k x_tk x_tk' + ridge I; W is V with gamma^2 for gamma;
     theta = V^-1 sum_t gamma^(T - t) sum_k (y_tk - b_tk) x_tk, b what the population gives.
@@ -108,7 +109,7 @@ class RidgeAgent(InterestAgent):
             rows = slice(start, start + _BLOCK)
             spread = np.matmul(self.features, covariance[rows]) * self.features  # [b, N, F]
             bonus[rows] = np.sqrt(np.maximum(spread.sum(2), 0))
-        return np.float32(self.config.alpha) * bonus
+        return np.float32(self.config.alpha * self.noise) * bonus
 
 
 class DiscountedLinUCB(RidgeAgent):
@@ -175,11 +176,13 @@ class SlidingWindowLinUCB(RidgeAgent):
 class ThompsonConfig(DiscountedConfig):
     """Options of ``DiscountedThompson``."""
 
-    alpha: float = 0.1
+    alpha: float = 0.4
 
 
 class DiscountedThompson(DiscountedLinUCB):
-    """theta is drawn from N(theta, alpha^2 V^-1) at every request, V as in ``DiscountedLinUCB``.
+    """theta is drawn from N(theta, alpha^2 sigma^2 V^-1) at every request.
+
+    V and theta are those of ``DiscountedLinUCB``.
 
     Source: Kim & Tewari (2020), "Randomized exploration for non-stationary stochastic linear
     bandits".
@@ -195,9 +198,9 @@ class DiscountedThompson(DiscountedLinUCB):
     def grade(self, state: State, observation: Observation) -> Floats:  # noqa: D102
         precision, size = state["gram"] + self._prior(), self.features.shape[1]
         noise = normal(self.uniform(state, 2 * ((size + 1) // 2)))[:, :size]
-        # V = L L', so L'^-1 z has covariance V^-1 and theta = L'^-1 (L^-1 moment + alpha z).
+        # V = L L', so L'^-1 z has covariance V^-1 and theta = L'^-1 (L^-1 moment + alpha sigma z).
         lower = np.linalg.cholesky(precision)
         half = np.linalg.solve(lower, state["moment"][:, :, None])
-        half += np.float32(self.config.alpha) * noise[:, :, None]
+        half += np.float32(self.config.alpha * self.noise) * noise[:, :, None]
         theta = np.linalg.solve(lower.transpose(0, 2, 1), half)[:, :, 0]
         return self.bias + product(theta, self.features)

@@ -40,7 +40,7 @@ class Popularity(Constant):
     """The items with the largest mean reward in the platform's log."""
 
     def _merit(self) -> Floats:
-        return self.platform.log.bias * self.platform.worth
+        return self.platform.log.reward
 
 
 class QualityFirst(Constant):
@@ -55,7 +55,7 @@ class SingleTopic(Constant):
 
     def _merit(self) -> Floats:
         topics = self.platform.catalog.topics
-        reward = self.platform.log.bias * self.platform.worth
+        reward = self.platform.log.reward
         best = (topics.T @ reward / np.maximum(topics.sum(0), 1)).argmax()
         return reward * topics[:, best] + np.float32(1e-6) * reward
 
@@ -79,7 +79,7 @@ class ItemLoop(Agent):
 
     def __init__(self, env: Any, config: AgentConfig | None = None) -> None:
         super().__init__(env, config)
-        merit = self.platform.log.bias * self.platform.worth
+        merit = self.platform.log.reward
         rank = np.argsort(np.argsort(-merit, kind="stable"))
         slates = max(1, min(self.config.slates, len(merit) // self.platform.slate_size))
         turn = np.where(rank < slates * self.platform.slate_size, rank % slates, -1)

@@ -108,9 +108,9 @@ class Tracker:
         asked = np.full(len(users), -1)
         if self.request is not None:
             users.state["request"] = np.zeros(len(users), np.int32)
-            stays = 1 - self.request.hazard(self.request.half_life)
-            with np.errstate(divide="ignore"):
-                age = np.log(draw["asked"][:, 0]) / np.log(stays)
+            with np.errstate(divide="ignore"):  # 0 where all ask anew, inf where none does
+                rate = -np.log1p(-self.request.hazard(self.request.half_life))
+                age = -np.log(draw["asked"][:, 0]) / rate
             asked = -1 - np.minimum(age, history).astype(np.int64)
         weight = np.full((num, size), np.float32(1 / size))
         belief = Belief(users, weight, np.ones((num, size, len(self.centers)), np.float32))

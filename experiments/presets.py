@@ -131,16 +131,22 @@ BASELINES = (
     Baseline("popularity", seconds=2),
     Baseline(
         "static-interest",
-        grid(gamma=(0.97, 1.0), ridge=(1.0, 3.0), diversity=(0.03, 0.07)),
+        grid(gamma=(0.98, 1.0), ridge=(1.0, 3.0), diversity=(0.05, 0.1)),
     ),
     Baseline(
         "moving-average",
-        grid(decay=(0.9, 0.95), satiation=(0.1, 0.3), diversity=(0.03, 0.07)),
+        grid(gain=(5.0, 15.0), satiation=(0.1, 0.3), diversity=(0.1, 0.2)),
         seconds=6,
     ),
     Baseline(
         "discounted-linucb",
-        grid(gamma=(0.93, 0.97), satiation=(0.1, 0.3), alpha=(0.0, 0.3)),
+        grid(
+            gamma=(0.96, 0.98),
+            satiation=(0.1, 0.3),
+            diversity=(0.1, 0.2),
+            ridge=(2.0,),
+            alpha=(0.3,),
+        ),
         seconds=10,
     ),
     Baseline("oracle", seconds=8),

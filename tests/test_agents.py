@@ -205,7 +205,9 @@ def test_the_confidence_bonus_is_that_of_the_weighted_regression(env):
     prior = ridge * np.eye(x.shape[1])
     v = np.linalg.inv((weight * x).T @ x + prior)
     spread = v @ ((weight**2 * x).T @ x + prior) @ v
-    expected = alpha * np.sqrt(np.einsum("nf,fg,ng->n", bold.features, spread, bold.features))
+    expected = (
+        alpha * bold.noise * np.sqrt(np.einsum("nf,fg,ng->n", bold.features, spread, bold.features))
+    )
     np.testing.assert_allclose(bonus[0], expected, atol=1e-3)
 
 
@@ -260,7 +262,7 @@ def test_thompson_draws_around_the_estimate_of_linucb(env):
     mean = linucb.grade(linucb.begin(observation), observation)
     draws = []
     for seed in range(200):
-        agent = agents.make("discounted-thompson", env, seed=seed, alpha=0.1, **options)
+        agent = agents.make("discounted-thompson", env, seed=seed, alpha=0.4, **options)
         _, state = agent.predict(observation)
         draws.append(agent.grade(state, observation))
     error = np.stack(draws).mean(0) - mean
