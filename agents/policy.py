@@ -151,7 +151,11 @@ class InterestAttentionPolicy(ActorCriticPolicy):
 
         Users whose episode starts are read from their H slates; of the others only the newest
         slate is new. Slates are int64 [K] for a single user, else [B, K].
+
+        Raises:
+            ValueError: if feedback lies outside [0, 1], or slates have another number of slots.
         """
+        check_history(observation, self.slots)
         self.set_training_mode(False)
         single = np.ndim(observation["slates"]) == 2
         batch = {k: np.asarray(v)[None] if single else v for k, v in observation.items()}
@@ -179,6 +183,17 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             state.replace(rows, memory)
             output.put(rows, fresh)
         return output, state
+
+
+def check_history(observation: dict[str, np.ndarray], slots: int) -> None:
+    """Refuses what would pass through the network unnoticed, as NaN does."""
+    slates, feedback = np.asarray(observation["slates"]), np.asarray(observation["feedback"])
+    if slates.shape[-1] != slots:
+        raise ValueError(f"slates must have {slots} slots, as the policy's, got {slates.shape[-1]}")
+    if feedback.shape != slates.shape:
+        raise ValueError(f"feedback must have shape {slates.shape}, got {feedback.shape}")
+    if not ((feedback >= 0) & (feedback <= 1)).all():  # NaN fails both
+        raise ValueError("feedback must lie in [0, 1], got NaN or a number outside")
 
 
 class _Whole(torch.nn.Module):

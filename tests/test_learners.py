@@ -264,3 +264,18 @@ def test_the_same_seed_trains_the_same_network():
 def test_unknown_names_are_refused_with_the_known_ones(agent, algo):
     with pytest.raises(ValueError, match="must be one of"):
         make_learner(agent, algo, batch_env(2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, -0.1, 1.5])
+def test_feedback_that_is_none_is_refused(learner, bad):
+    observation = batch_env(2).reset()
+    observation["feedback"][0, 0, 0] = bad
+    with pytest.raises(ValueError, match="feedback must lie in"):
+        learner.policy.predict(observation)
+
+
+def test_slates_of_another_length_are_refused(learner):
+    observation = batch_env(2).reset()
+    observation["slates"] = observation["slates"][..., :3]
+    with pytest.raises(ValueError, match="slates must have 4 slots"):
+        learner.policy.predict(observation)
