@@ -90,7 +90,7 @@ class Preset:
     num_envs: int = 128
     validations: int = 8
     validation_users: int = 256
-    users: int = 1000
+    users: int = 500
     blocks: int = 1
     references: tuple[str, ...] = ("static-interest", "discounted-linucb", "oracle")
     description: str = ""
@@ -131,11 +131,11 @@ BASELINES = (
     Baseline("popularity", seconds=2),
     Baseline(
         "static-interest",
-        grid(gamma=(0.98, 1.0), ridge=(1.0, 3.0), diversity=(0.05, 0.1)),
+        grid(gamma=(0.98, 1.0), reserve=(0.0, 0.5), diversity=(0.2, 0.3)),
     ),
     Baseline(
         "moving-average",
-        grid(gain=(5.0, 15.0), satiation=(0.1, 0.3), diversity=(0.1, 0.2)),
+        grid(gain=(5.0, 15.0), satiation=(0.1, 0.3), diversity=(0.2, 0.3)),
         seconds=6,
     ),
     Baseline(
