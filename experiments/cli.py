@@ -315,6 +315,30 @@ def watch(
         typer.echo(f"{requests} requests: {out}")
 
 
+@command("driftrec gate --env driftrec/Video-v0 --seeds 10 --json")
+def gate(
+    env: Annotated[str, typer.Option("--env", help='Environment id, or "all".')] = DEFAULT_ENV,
+    users: Annotated[int, typer.Option("--users", min=1, help="Users in a block.")] = 64,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Blocks of users.")] = 10,
+    env_option: EnvOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON here too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a world to what it must show; exit code 1 where it fails. Minutes per environment.
+
+    Random < best constant < static < adaptive < Bayes filter < oracle, and room between them.
+    """
+    from .gate import GateConfig, gate_command
+
+    config = GateConfig(users=users, seeds=seeds, env_options=env_options(more=env_option))
+    on_report = None if as_json else typer.echo
+    reports = gate_command(env, config, out, on_report, progress=False if as_json else None)
+    if as_json:
+        echo_json(reports)
+    if not all(report["passed"] for report in reports):
+        raise typer.Exit(1)
+
+
 def echo_json(content: Any) -> None:
     """Print plain values as JSON."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

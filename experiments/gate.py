@@ -1,0 +1,290 @@
+"""The gate: does a world tell good recommenders from bad ones, and leave room to learn?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .criteria import LADDER, Check, judge, paired_gap
+from .evaluate import run_sessions
+from .files import check_writable, write_json
+from .presets import Options, grid
+from .progress import bar
+from .seeds import test_users, validation_users
+from .worlds import check_env_id, env_ids, make_batch
+
+if TYPE_CHECKING:
+    from driftrec.agents import Agent
+    from driftrec.envs import DriftVectorEnv
+
+Floats = npt.NDArray[np.float64]
+Maker = Callable[[Any], "Agent"]
+
+Grids = Mapping[str, tuple[Options, ...]]
+
+STATIC: Grids = {"static-interest": grid(gamma=(0.97, 1.0), diversity=(0.03, 0.07, 0.15))}
+ADAPTIVE: Grids = {
+    "moving-average": grid(decay=(0.9, 0.96), diversity=(0.03, 0.07)),
+    "discounted-linucb": grid(gamma=(0.9, 0.96, 1.0), diversity=(0.03, 0.07, 0.15)),
+    "sliding-linucb": grid(window=(15, 40), diversity=(0.03, 0.07)),
+    "discounted-thompson": grid(gamma=(0.93, 0.98), diversity=(0.03, 0.07)),
+}
+LOOP = 20  # items of the longest constant policy
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """How the gate measures.
+
+    Attributes:
+        users: in each block of users; all agents meet the same.
+        seeds: blocks of users that the verdicts rest upon.
+        filter_options: options of the Bayes filter.
+        still_history: slates of the warm-up in the world without drift, at least those of the
+            environment: a profile is static about what it has seen, and there is no end to a taste.
+        env_options: options of the environment.
+        static: configurations of static agents to choose from on the validation users.
+        adaptive: the same of adaptive agents.
+    """
+
+    users: int = 64
+    seeds: int = 10
+    filter_options: Options = field(default_factory=dict)
+    still_history: int = 200
+    env_options: Options = field(default_factory=dict)
+    static: Grids = field(default_factory=lambda: STATIC)
+    adaptive: Grids = field(default_factory=lambda: ADAPTIVE)
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate found.
+
+    Attributes:
+        env_id: the environment.
+        config: how it was measured.
+        chosen: which constant policy and which configurations were best on the validation users.
+        scores: [S] mean reward per user-step in each block of users, by rung of the ladder.
+        still: the same of static and adaptive without drift.
+        checks: the verdicts.
+        seconds: wall time of each rung.
+    """
+
+    env_id: str
+    config: GateConfig
+    chosen: dict[str, str]
+    scores: dict[str, Floats]
+    still: dict[str, Floats]
+    checks: list[Check]
+    seconds: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion holds."""
+        return all(check.passed for check in self.checks)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            **asdict(self),
+            "scores": {name: score.tolist() for name, score in self.scores.items()},
+            "still": {name: score.tolist() for name, score in self.still.items()},
+            "passed": self.passed,
+        }
+
+
+def run_gate(
+    env_id: str, config: GateConfig | None = None, *, progress: bool | None = None
+) -> GateReport:
+    """Measures one environment, about two minutes on one core with the default configuration.
+
+    Raises:
+        UserError: for an unknown environment or option.
+        ValueError: for fewer than two seeds.
+    """
+    config = config or GateConfig()
+    if config.seeds < 2:
+        raise ValueError(f"seeds must be at least 2, got {config.seeds}")
+    env_id, options = check_env_id(env_id), dict(config.env_options)
+    with bar(progress, desc=env_id, total=5 + len(LADDER)) as ticks:
+        env = make_batch(env_id, config.users, options)
+        rungs: dict[str, tuple[str, Maker]] = {
+            "random": ("random", _maker("random", {})),
+            "constant": _best(env, _constants(env), ticks),
+            "static": _best(env, _configurations(env, config.static), ticks),
+            "adaptive": _best(env, _configurations(env, config.adaptive), ticks),
+            "filter": ("bayes-filter", _maker("bayes-filter", config.filter_options)),
+            "oracle": ("oracle", _maker("oracle", {})),
+        }
+        scores, seconds = {}, {}
+        for rung in LADDER:
+            started = time.perf_counter()
+            scores[rung] = _scores(env, rungs[rung][1], config.seeds)
+            seconds[rung] = round(time.perf_counter() - started, 2)
+            ticks.update()
+        chosen = {rung: name for rung, (name, _) in rungs.items()}
+        history = max(config.still_history, env.unwrapped.history)
+        quiet = make_batch(
+            env_id, config.users, options | {"drift_strength": 0.0, "history": history}
+        )
+        still = {}
+        for rung, candidates in (("static", config.static), ("adaptive", config.adaptive)):
+            name, maker = _best(quiet, _configurations(quiet, candidates), ticks)
+            still[rung], chosen[f"{rung}, no drift"] = _scores(quiet, maker, config.seeds), name
+    checks = judge(scores, still)
+    return GateReport(env_id, config, chosen, scores, still, checks, seconds)
+
+
+def _maker(name: str, options: Options) -> Maker:
+    def make(env: Any) -> Agent:
+        from driftrec import agents
+
+        return agents.make(name, env, **options)
+
+    return make
+
+
+def _configurations(env: DriftVectorEnv, grids: Grids) -> Iterator[tuple[str, Maker]]:
+    for name, configurations in grids.items():
+        for options in configurations:
+            if "window" in options:
+                history = env.unwrapped.simulator.history
+                options = {**options, "window": min(options["window"], history)}
+            told = ", ".join(f"{key} {value:g}" for key, value in options.items())
+            yield f"{name} ({told})", _maker(name, options)
+
+
+def _scores(env: DriftVectorEnv, maker: Maker, seeds: int) -> Floats:
+    """[S] mean score of an agent in each block of test users."""
+    agent = maker(env)
+    return np.array([_score(env, agent, test_users(block)) for block in range(seeds)])
+
+
+def _score(env: DriftVectorEnv, agent: Any, first_user: int) -> float:
+    return float(run_sessions(agent, env, first_user, "gate", "gate").score.mean())
+
+
+def _best(
+    env: DriftVectorEnv, candidates: Iterator[tuple[str, Maker]], ticks: Any
+) -> tuple[str, Maker]:
+    """The candidate with the largest score on the validation users."""
+    scored = [
+        (_score(env, maker(env), validation_users()), name, maker) for name, maker in candidates
+    ]
+    ticks.update()
+    _, name, maker = max(scored, key=lambda entry: entry[0])
+    return name, maker
+
+
+# --- the best policy that looks at nobody -------------------------------------------------------
+
+
+def _constants(env: DriftVectorEnv) -> Iterator[tuple[str, Maker]]:
+    """Policies that show the same to everybody, by name."""
+    from driftrec.agents.constant import FixedLoop
+
+    for name, merit in constant_merits(env).items():
+        yield name, partial(FixedLoop, merit=merit)
+
+
+def constant_merits(env: DriftVectorEnv) -> dict[str, npt.NDArray[np.float32]]:
+    """[L, N] merits of items in each of L slates in turn, by name of the policy.
+
+    The best of each topic, the best by quality and by popularity, the slate that earns most of all
+    validation users together, and a loop of such slates that has ``LOOP`` items. The search for the
+    last two reads the users' true utilities: a constant policy cannot do better by being learned.
+    """
+    from driftrec.agents import Platform
+
+    platform = Platform.of(env)
+    earns = platform.log.bias * platform.worth
+    merits = {"quality first": platform.catalog.quality[None], "popularity": earns[None]}
+    for topic, name in enumerate(platform.catalog.topic_names):
+        merits[f"topic {name}"] = (earns * (platform.catalog.topics[:, topic] + 1e-6))[None]
+    slates = _best_for_all(env, earns)
+    merits["best for all"] = slates[0][None]
+    merits[f"loop of {len(slates) * platform.slate_size}"] = np.stack(slates)
+    return {name: merit.astype(np.float32) for name, merit in merits.items()}
+
+
+def _best_for_all(
+    env: DriftVectorEnv, earns: npt.NDArray[np.float32]
+) -> list[npt.NDArray[np.float32]]:
+    """[N] merits of the items of one slate after the other, no item in two of them."""
+    from driftrec.agents.assortment import Assortment
+
+    simulator = env.unwrapped.simulator
+    env.reset(seed=validation_users())
+    users = env.unwrapped.session.users
+    assert users is not None
+    assortment, size = Assortment(simulator), simulator.slate_size
+    utility = simulator.utility_of_all(users)[None]  # all users in one: [1, B, N]
+    unused, slates = np.ones((1, len(earns)), bool), []
+    for _ in range(min(-(-LOOP // size), len(earns) // size)):
+        items = assortment.shortlist(utility, unused, 10 * size)
+        items = items[:, unused[0, items[0]]]
+        slate = assortment.best(np.take(utility, items[0], 2), items)[0]
+        unused[0, slate] = False
+        place = np.zeros_like(earns)  # what is not to be had makes way for what is popular
+        place[slate] = earns.max() * 2 - np.arange(size, dtype=np.float32) * 1e-3
+        slates.append(np.maximum(earns, place))
+    return slates
+
+
+# --- what is printed ----------------------------------------------------------------------------
+
+
+def gate_command(
+    env: str,
+    config: GateConfig,
+    out: Path | None = None,
+    on_report: Callable[[str], object] | None = None,
+    *,
+    progress: bool | None = None,
+) -> list[dict[str, Any]]:
+    """Gates one environment or "all" of them, and writes the reports to ``out``.
+
+    Raises:
+        UserError: for an unknown environment or option, or where ``out`` cannot be written.
+    """
+    ids = env_ids() if env == "all" else [check_env_id(env)]
+    if out is not None:
+        check_writable(out.parent)
+    reports = []
+    for env_id in ids:
+        report = run_gate(env_id, config, progress=progress)
+        reports.append(report.plain())
+        if on_report is not None:
+            on_report(describe(report))
+        if out is not None:  # after each: an interruption loses one environment, not all
+            write_json(out, {"reports": reports})
+    return reports
+
+
+def describe(report: GateReport) -> str:
+    """The scores and the verdicts as text."""
+    lines = [f"{report.env_id}: {report.config.seeds} x {report.config.users} users"]
+    lines.append(f"  {'':<10}{'score':>9}{'s.e.':>8}{'of oracle':>11}{'seconds':>9}  which")
+    oracle = report.scores["oracle"].mean()
+    for rung in LADDER:
+        score, error = paired_gap(report.scores[rung], np.zeros(report.config.seeds))
+        lines.append(
+            f"  {rung:<10}{score:>9.4f}{error:>8.4f}{score / oracle:>11.2f}"
+            f"{report.seconds[rung]:>9.1f}  {report.chosen[rung]}"
+        )
+    lines.append("  without drift")
+    for rung, scores in report.still.items():
+        score, error = paired_gap(scores, np.zeros(report.config.seeds))
+        lines.append(
+            f"  {rung:<10}{score:>9.4f}{error:>8.4f}{'':>20}  {report.chosen[f'{rung}, no drift']}"
+        )
+    for check in report.checks:
+        lines.append(f"  {'pass' if check.passed else 'FAIL'}  {check.name}: {check.detail}")
+    return "\n".join(lines)
