@@ -11,7 +11,13 @@ from .vector_env import DriftVectorEnv
 
 ENV_IDS: dict[str, str] = {
     "driftrec/DriftingInterest-v0": "plain",
+    "driftrec/Ecommerce-v0": "ecommerce",
+    "driftrec/News-v0": "news",
     "driftrec/Video-v0": "video",
+    "driftrec/Music-v0": "music",
+    "driftrec/CustomerService-v0": "support",
+    "driftrec/SocialFeed-v0": "social",
+    "driftrec/SmartHome-v0": "home",
 }
 
 for _id, _domain in ENV_IDS.items():
