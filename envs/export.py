@@ -2,6 +2,18 @@
 
 ``collect`` logs episodes, ``to_minari`` hands them to Minari (the extra ``offline``), and
 ``to_open_bandit`` gives them the shape of the Open Bandit Pipeline.
+
+The keys of the latter, with a row per slot and ``rows`` = slates x K:
+
+``n_rounds``: number of rows (kind "items") or of slates (kind "slates"); ``n_actions``: N.
+``context`` [rows, F]: features of the observation; ``action_context`` [N, C + 2]: of the items.
+``action``, ``position`` [rows]: item and slot.
+``reward`` [rows]: of the slot; the reward of a slate of which nothing was taken is spread over it.
+``pscore`` [rows]: "items": probability of the item given those in the slots above; "slates": of the
+whole slate.
+``slate_id``, ``pscore_cascade`` [rows], in "slates": number of the slate, and probability of the
+slots down to this one.
+``episode_id`` [rows]: which episode; the rows of one are no independent draws.
 """
 
 from __future__ import annotations
@@ -178,20 +190,7 @@ def to_minari(
     except ImportError as error:
         raise ImportError("to_minari needs Minari: pip install 'driftrec[offline]'") from error
 
-    buffers = [
-        EpisodeBuffer(
-            id=number,
-            seed=episode.seed,
-            observations=dict(episode.observations),
-            actions=episode.slates,
-            rewards=list(episode.rewards),
-            terminations=[False] * (len(episode) - 1) + [episode.terminated],
-            truncations=[False] * (len(episode) - 1) + [not episode.terminated],
-            # One row more than steps, as Minari keeps infos: the reset comes first.
-            infos={"propensity": np.pad(episode.propensity, ((1, 0), (0, 0)))},
-        )
-        for number, episode in enumerate(episodes)
-    ]
+    buffers = [EpisodeBuffer(id=i, **_parts(episode)) for i, episode in enumerate(episodes)]
     return minari.create_dataset_from_buffers(
         dataset_id,
         buffers,
@@ -201,6 +200,21 @@ def to_minari(
         data_format=data_format,
         **metadata,
     )
+
+
+def _parts(episode: Episode) -> dict[str, Any]:
+    """An episode as the fields of Minari's ``EpisodeBuffer``."""
+    going_on = [False] * (len(episode) - 1)
+    return {
+        "seed": episode.seed,
+        "observations": dict(episode.observations),
+        "actions": episode.slates,
+        "rewards": list(episode.rewards),
+        "terminations": [*going_on, episode.terminated],
+        "truncations": [*going_on, not episode.terminated],
+        # One row more than steps, as Minari keeps infos: the reset comes first.
+        "infos": {"propensity": np.pad(episode.propensity, ((1, 0), (0, 0)))},
+    }
 
 
 def _single_spec(env: DriftVectorEnv) -> EnvSpec | None:
@@ -219,19 +233,7 @@ def to_open_bandit(
 ) -> dict[str, Any]:
     """The log in the shape of the Open Bandit Pipeline's ``bandit_feedback``: a row per slot.
 
-    | key | shape | meaning |
-    |---|---|---|
-    | ``n_rounds`` | | rows ("items") or slates ("slates") |
-    | ``n_actions`` | | N |
-    | ``context`` | [rows, F] | features of the observation |
-    | ``action_context`` | [N, C + 2] | ``item_features`` |
-    | ``action``, ``position`` | [rows] | item and slot |
-    | ``reward`` | [rows] | of the slot; that of a slate of which nothing was taken is spread |
-    | ``pscore`` | [rows] | "items": probability of the item given the slots above; "slates": of \
-the whole slate |
-    | ``slate_id``, ``pscore_cascade`` | [rows] | "slates": number of the slate, and probability \
-of the slots down to this one |
-    | ``episode_id`` | [rows] | which episode; rows of one are no independent draws |
+    The module's docstring has its keys.
 
     Source: Saito, Aihara, Matsutani & Narita (2021), "Open Bandit Dataset and Pipeline".
 

@@ -65,11 +65,10 @@ def watch(
     env_id, options = _world(model, env_id, options)
     env: Any = gym.make(env_id, render_mode="rgb_array", **options)
     images: list[Image] = []
-    requests = 0
     try:
+        requests = 0
         session = live(env, _agent(agent, model, env, env_id), seed)
-        options_of_bar = {"desc": "watching", "unit": "request", "delay": 2, "leave": False}
-        for text in bar(progress, iterable=session, **options_of_bar):
+        for text in bar(progress, iterable=session, desc="watching", delay=2, leave=False):
             requests += 1
             if on_step is not None:
                 on_step(text)

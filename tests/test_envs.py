@@ -217,25 +217,21 @@ def test_an_unavailable_item_is_never_taken(env_id, small):
 # --- how an episode ends
 
 
-def test_the_time_limit_truncates(small, plain_domain):
-    env = DriftEnv(domain=plain_domain(most=1e6), **small)
+ON, LEFT, CUT = (False, False), (True, False), (False, True)
+
+
+@pytest.mark.parametrize(
+    ("liking", "ends"),
+    [
+        ({"most": 1e6}, [ON] * 5 + [CUT]),  # the time limit truncates
+        ({"outside": 1e3, "most": 4}, [ON] * 3 + [LEFT]),  # who finds nothing leaves
+        ({"outside": 1e3, "most": 6}, [ON] * 5 + [LEFT]),  # at the last request too
+    ],
+)
+def test_how_an_episode_ends(small, plain_domain, liking, ends):
+    env = DriftEnv(domain=plain_domain(**liking), **small)
     env.reset(seed=0)
-    ends = [env.step(slate)[2:4] for slate in random_slates(env, 6)]
-    assert ends == [(False, False)] * 5 + [(False, True)]
-
-
-def test_a_user_who_finds_nothing_leaves(small, plain_domain):
-    env = DriftEnv(domain=plain_domain(outside=1e3, most=4), **small)
-    env.reset(seed=0)
-    ends = [env.step(slate)[2:4] for slate in random_slates(env, 4)]
-    assert ends == [(False, False)] * 3 + [(True, False)]
-
-
-def test_leaving_at_the_last_request_is_no_time_limit(small, plain_domain):
-    env = DriftEnv(domain=plain_domain(outside=1e3, most=6), **small)
-    env.reset(seed=0)
-    ends = [env.step(slate)[2:4] for slate in random_slates(env, 6)]
-    assert ends[-1] == (True, False)
+    assert [env.step(slate)[2:4] for slate in random_slates(env, len(ends))] == ends
 
 
 # --- refusals
