@@ -88,7 +88,7 @@ def test_evaluate_keeps_every_step_where_asked(tmp_path: Path) -> None:
         ("--agent nobody", "agent must be one of "),
         ("", "give either --agent or --model, got none"),
         ("--agent random --model x", "give either --agent or --model, not both"),
-        ("--agent random --env driftrec/Nowhere-v0", "env must be one of driftrec/Drifting"),
+        ("--agent random --env driftrec/Nowhere-v0", "env must be one of driftrec/"),
         ("--agent random --env-option horizn=3", "unknown env option 'horizn': driftrec/Video-v0"),
         ("--agent random --env-option horizon", "an option must look like key=value"),
         ("--agent random --horizon 0", "horizon must be a whole number of at least 1, got 0"),

@@ -215,7 +215,10 @@ class Passed:
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--env", "driftrec/Nowhere-v0"], "env must be one of"), (["--seeds", "1"], "1")],
+    [
+        (["--env", "driftrec/Nowhere-v0"], "env must be one of"),
+        (["--seeds", "1"], "greater than or equal to 2"),
+    ],
 )
 def test_what_cannot_be_gated_is_refused(arguments, told):
     result = CliRunner().invoke(app, ["gate", *arguments])
