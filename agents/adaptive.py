@@ -28,7 +28,8 @@ class InterestConfig(AgentConfig):
         diversity: charge for an item of cosine 1 with one above it, as a share of the user's
             largest score.
         reserve: worth that a taken item must have before it counts, as a share of the mean worth:
-            at most one item of a slate is taken, so a cheap one displaces a dear one.
+            at most one item of a slate is taken, so a cheap one displaces a dear one. Below 0 it is
+            what pleasing the user is worth beyond the reward: who is pleased stays.
     """
 
     satiation: float = 0.1
@@ -40,7 +41,7 @@ class InterestConfig(AgentConfig):
         check_range("satiation", self.satiation, 0)
         check_range("recovery", self.recovery, 0, open_below=True)
         check_range("diversity", self.diversity, 0)
-        check_range("reserve", self.reserve, 0)
+        check_range("reserve", self.reserve, -np.inf)
 
 
 class InterestAgent(Agent):
@@ -130,8 +131,10 @@ class MovingAverageConfig(InterestConfig):
         gain: predicted grade per unit of the mean's product with an item.
     """
 
+    satiation: float = 0.3
+    diversity: float = 0.3
     decay: float = 0.95
-    gain: float = 5.0
+    gain: float = 1.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

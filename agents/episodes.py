@@ -195,7 +195,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
             if teach:
-                tape.ask_teacher(env)
+                tape.ask_teacher(env, self.policy.network_config.loyalty * self.reward_scale)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 scores = masked(output.scores[:, 0], tape.observation)
@@ -324,10 +324,10 @@ class _Tape:
         self.left = torch.zeros(batch, dtype=torch.bool)
         self.teacher: list[tuple[Tensor, Tensor]] = []
 
-    def ask_teacher(self, env: VecEnv) -> None:
-        """Notes the log-odds of every item by the users' true state."""
+    def ask_teacher(self, env: VecEnv, loyalty: float) -> None:
+        """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
         simulator, session = env.get_attr("simulator")[0], env.get_attr("session")[0]
-        best = torch.as_tensor(simulator.log_gain(session.users)).topk(_TAUGHT, dim=1)
+        best = torch.as_tensor(simulator.log_gain(session.users, loyalty)).topk(_TAUGHT, dim=1)
         share = (best.values / _TEMPERATURE).softmax(1)
         self.teacher.append((best.indices, share))
 

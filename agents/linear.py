@@ -135,7 +135,9 @@ class WindowConfig(RidgeConfig):
         window: slates remembered, at most the H of an observation.
     """
 
-    window: int = 30
+    diversity: float = 0.2
+    alpha: float = 0.1
+    window: int = 40
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,7 +178,10 @@ class SlidingWindowLinUCB(RidgeAgent):
 class ThompsonConfig(DiscountedConfig):
     """Options of ``DiscountedThompson``."""
 
-    alpha: float = 0.4
+    diversity: float = 0.2
+    ridge: float = 2.0
+    gamma: float = 0.97
+    alpha: float = 0.1
 
 
 class DiscountedThompson(DiscountedLinUCB):

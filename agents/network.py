@@ -29,6 +29,8 @@ class NetworkConfig:
         diversity: what likeness to an item above costs an item in the slate that is shown when
             nothing is explored, in log-odds per unit of cosine; a belief with several peaks is
             better served by some of each than by the highest peak alone.
+        loyalty: what pleasing a user is worth beyond the reward, in mean worths of an item: who is
+            pleased stays. Where the scores begin, and part of what a privileged teacher shows.
     """
 
     hidden: int = 64
@@ -40,6 +42,7 @@ class NetworkConfig:
     half_lives: tuple[float, ...] = (64.0, 16.0, 4.0)
     surprise: bool = True
     diversity: float = 1.0
+    loyalty: float = 0.5
 
 
 @dataclass

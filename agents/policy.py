@@ -76,7 +76,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         self.network = InterestNetwork(
             torch.as_tensor(self.items.features),
             torch.as_tensor(self.items.average),
-            (worth / worth.mean()).log(),
+            (worth / worth.mean() + self.network_config.loyalty).log(),
             int(request.n),
             self.network_config,
         )

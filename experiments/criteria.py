@@ -37,12 +37,15 @@ class Check:
     detail: str
 
 
-def judge(scores: Scores, still: Scores) -> list[Check]:
+def judge(
+    scores: Scores, still: Scores, far_sighted: npt.NDArray[np.float64] | None = None
+) -> list[Check]:
     """Every criterion, for scores on the same users.
 
     Args:
         scores: [S] mean score per seed of each rung of ``LADDER``.
         still: [S] the same of "static" and "adaptive" in the world without drift.
+        far_sighted: [S] of an oracle that looks ahead, where the world promises that this pays.
 
     Raises:
         ValueError: where a rung is missing, shapes differ, or there are fewer than two seeds.
@@ -82,6 +85,8 @@ def judge(scores: Scores, still: Scores) -> list[Check]:
             f"filter / best bandit = {lead:.2f}, at least {LEAST_LEAD:.2f}",
         )
     )
+    if far_sighted is not None:
+        checks.append(_rises({**scores, "far-sighted": far_sighted}, "oracle", "far-sighted"))
     return checks
 
 

@@ -131,18 +131,18 @@ BASELINES = (
     Baseline("popularity", seconds=2),
     Baseline(
         "static-interest",
-        grid(gamma=(0.98, 1.0), reserve=(0.0, 0.5), diversity=(0.2, 0.3)),
+        grid(gamma=(0.98, 1.0), reserve=(-0.5, 0.0), diversity=(0.2, 0.3)),
     ),
     Baseline(
         "moving-average",
-        grid(gain=(5.0, 15.0), satiation=(0.1, 0.3), diversity=(0.2, 0.3)),
+        grid(reserve=(-0.5, 0.0), satiation=(0.1, 0.3), diversity=(0.2, 0.3), gain=(5.0,)),
         seconds=6,
     ),
     Baseline(
         "discounted-linucb",
         grid(
             gamma=(0.96, 0.98),
-            satiation=(0.1, 0.3),
+            reserve=(-0.5, 0.0),
             diversity=(0.1, 0.2),
             ridge=(2.0,),
             alpha=(0.3,),

@@ -21,8 +21,9 @@ T = TypeVar("T")
 class Patience:
     """How disappointment turns into leaving.
 
-    A slate from which nothing is taken costs ``loss``, one from which something is taken gives
-    ``gain``, up to ``most``; a user whose patience is used up leaves.
+    A slate changes patience by gain g - loss (1 - g), g the grade of what was taken from it and 0
+    where nothing was, up to ``most``: what is taken and soon put away disappoints too. A user whose
+    patience is used up leaves.
     """
 
     most: float = 6.0
@@ -45,6 +46,7 @@ class Domain:
         response: feedback and reward.
         patience: how users leave.
         drift: the processes that move interests, in the order in which they act.
+        long_term: whether what pays now can cost later; the gate holds the domain to it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Domain:
     population: Population = field(default_factory=Population)
     patience: Patience = field(default_factory=Patience)
     drift: tuple[Drift, ...] = ()
+    long_term: bool = False
 
     def with_drift(self, names: str | None, strength: float) -> Domain:
         """The domain with some of its drifts, each at a strength.

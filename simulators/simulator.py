@@ -145,7 +145,8 @@ class Simulator:
         for process in self.domain.drift:
             process.move(self.world, users, outcome, draw)
         patience = self.domain.patience
-        users.patience += np.where(outcome.consumed, patience.gain, -patience.loss)
+        loss, gain = np.float32(patience.loss), np.float32(patience.gain)
+        users.patience += outcome.grade * (gain + loss) - loss
         np.minimum(users.patience, np.float32(patience.most), out=users.patience)
         users.step += 1
         users.clock += np.float32(self.domain.hours_per_request)
@@ -228,14 +229,22 @@ class Simulator:
         take_repeated_away(utility, slates)
         return (self.domain.choice.probability(utility)[:, :-1] * reward).sum(1)
 
-    def log_gain(self, users: Users) -> Floats:
-        """[B, N] log of what each item would earn in proportion: exp(u_j) E[reward_j]."""
+    def log_gain(self, users: Users, loyalty: float = 0.0) -> Floats:
+        """[B, N] log of what each item would earn in proportion: exp(u_j) E[reward_j].
+
+        With ``loyalty`` in the sense of ``best_slate``.
+        """
         utility = self.utility_of_all(users)
-        reward = self.domain.response.expected_reward(utility, self.worth)
+        reward = _reward_and_loyalty(self, utility, loyalty)
         return utility + np.log(np.maximum(reward, np.float32(1e-6)))
 
-    def best_slate(self, users: Users, rounds: int = 4) -> tuple[Slates, Floats]:
+    def best_slate(
+        self, users: Users, rounds: int = 4, loyalty: float = 0.0
+    ) -> tuple[Slates, Floats]:
         """The slate with the largest expected reward now, and that reward: [B, K], [B].
+
+        With ``loyalty`` the slate is the best where grade 1 earned so much more: whoever is pleased
+        stays, and what that is worth no reward of one request tells.
 
         Under a logit choice the best K items maximise sum v_j (r_j - z), z the reward of the best
         slate itself (Rusmevichientong, Shen & Shmoys, 2010): a fixed point, found by a few rounds.
@@ -244,15 +253,21 @@ class Simulator:
         slates = np.empty((len(users), self.slate_size), np.int32)
         for start in range(0, len(users), 512):
             rows = np.arange(start, min(start + 512, len(users)))
-            slates[rows] = best_slates(self, self.utility_of_all(users.take(rows)), rounds)
+            utility = self.utility_of_all(users.take(rows))
+            slates[rows] = best_slates(self, utility, rounds, loyalty)
         return slates, self.expected_reward(users, slates)
 
 
-def best_slates(simulator: Simulator, utility: Floats, rounds: int = 4) -> Slates:
-    """[B, K] slates with the largest expected reward, given all utilities [B, N]."""
+def best_slates(
+    simulator: Simulator, utility: Floats, rounds: int = 4, loyalty: float = 0.0
+) -> Slates:
+    """[B, K] slates with the largest expected reward, given all utilities [B, N].
+
+    With ``loyalty`` in the sense of ``Simulator.best_slate``.
+    """
     outside, size = simulator.domain.choice.outside, simulator.slate_size
     weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
-    reward = simulator.domain.response.expected_reward(utility, simulator.worth)
+    reward = _reward_and_loyalty(simulator, utility, loyalty)
     seen = np.float32(simulator.domain.choice.position) ** np.arange(size, dtype=np.float32)
     value = np.zeros((len(utility), 1), np.float32)
     slates = np.zeros((len(utility), size), np.int64)
@@ -263,6 +278,14 @@ def best_slates(simulator: Simulator, utility: Floats, rounds: int = 4) -> Slate
         earned = (chosen * np.take_along_axis(reward, slates, 1)).sum(1)
         value = (earned / (1 + chosen.sum(1)))[:, None]
     return slates.astype(np.int32)
+
+
+def _reward_and_loyalty(simulator: Simulator, utility: Floats, loyalty: float) -> Floats:
+    response = simulator.domain.response
+    reward = response.expected_reward(utility, simulator.worth)
+    if loyalty == 0:
+        return reward
+    return reward + np.float32(loyalty) * response.expected_grade(utility)
 
 
 def top_items(scores: Floats, count: int) -> Ints:

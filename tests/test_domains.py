@@ -54,7 +54,8 @@ def test_domains_have_the_catalogue_they_promise(name):
 @every_domain
 def test_an_oracle_keeps_users_and_random_slates_lose_them(name):
     sim = make_simulator(name)
-    rich, stayed = lives(sim, lambda users: sim.best_slate(users)[0])
+    loyalty = float(sim.worth.mean())
+    rich, stayed = lives(sim, lambda users: sim.best_slate(users, loyalty=loyalty)[0])
     poor, left = lives(sim, at_random(sim))
     assert stayed > 85 and left < 60
     assert rich > 4 * poor
@@ -80,13 +81,14 @@ def test_constant_slates_are_poor(name):
 def test_only_disappointed_users_leave(name):
     sim = make_simulator(name)
     users, _, _ = sim.start(np.arange(200), np.zeros(200, np.int64))
-    slates_of, present = at_random(sim), np.ones(200, bool)
+    slates_of, present, patience = at_random(sim), np.ones(200, bool), sim.domain.patience
     for _ in range(30):
         outcome, left = sim.step(users, slates_of(users))
-        assert not (left & present & outcome.consumed).any()
+        pleased = outcome.grade * patience.gain > (1 - outcome.grade) * patience.loss
+        assert not (left & present & pleased).any()
         present &= ~left
     assert not present.all()
-    assert (users.patience <= sim.domain.patience.most).all()
+    assert (users.patience <= patience.most).all()
 
 
 @every_domain
