@@ -183,13 +183,18 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         rollout_buffer: RolloutBuffer,
         n_rollout_steps: int,
     ) -> bool:
-        """Plays one episode of every user; those who leave early wait, and are not learned from."""
+        """Plays one episode of every user; those who leave early wait, and are not learned from.
+
+        A privileged teacher keeps them to the end: half of the episodes would be lost on users whom
+        a beginner drives away.
+        """
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
         horizon = int(env.get_attr("horizon")[0])
         exploring = self.num_timesteps < self.pretrain_steps
         self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
         teach = self.privileged and exploring
+        env.get_attr("session")[0].leaving = not teach
         tape = _Tape(env.reset(), horizon, self.worth)
         memory = None
         sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]

@@ -40,13 +40,17 @@ class Session:
         num_users: B.
         horizon: steps until an episode is cut.
         diagnostics: whether ``info`` tells what no agent may see.
+
+    Attributes:
+        leaving: whether users whose patience is used up leave; a teacher in a simulator may keep
+            them, to learn from whole episodes of users who are served badly.
     """
 
     def __init__(
         self, simulator: Simulator, num_users: int, horizon: int, diagnostics: bool
     ) -> None:
         self.simulator, self.horizon, self.diagnostics = simulator, horizon, diagnostics
-        self.num_users = num_users
+        self.num_users, self.leaving = num_users, True
         self.seeds = np.zeros(num_users, np.int64)
         self.episodes = np.zeros(num_users, np.int64)
         shape = (num_users, simulator.history + _SPARE, simulator.slate_size)
@@ -88,6 +92,7 @@ class Session:
             info["expected_reward"] = self.simulator.expected_reward(self.users, slates)
             info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
         outcome, left = self.simulator.step(self.users, slates)
+        left &= self.leaving
         self._write(outcome)
         info["shift"] = self.users.shifted.copy()
         if self.diagnostics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from .files import check_writable, write_json
 from .presets import Options, grid
 from .progress import bar
 from .seeds import test_users, validation_users
-from .worlds import check_env_id, env_ids, make_batch
+from .worlds import check_env_id, env_ids, law_hash, make_batch
 
 if TYPE_CHECKING:
     from driftrec.agents import Agent
@@ -68,7 +68,7 @@ class GateConfig:
     users: int = 64
     seeds: int = 10
     filter_options: Options = field(default_factory=dict)
-    still_history: int = 200
+    still_history: int = 300
     env_options: Options = field(default_factory=dict)
     static: Grids = field(default_factory=lambda: STATIC)
     adaptive: Grids = field(default_factory=lambda: ADAPTIVE)
@@ -81,6 +81,7 @@ class GateReport:
 
     Attributes:
         env_id: the environment.
+        law: fingerprint of its knobs and items, ``worlds.law_hash``.
         config: how it was measured.
         chosen: which constant policy and which configurations were best on the validation users.
         scores: [S] mean reward per user-step in each block of users, by rung of the ladder; besides
@@ -91,6 +92,7 @@ class GateReport:
     """
 
     env_id: str
+    law: str
     config: GateConfig
     chosen: dict[str, str]
     scores: dict[str, Floats]
@@ -154,7 +156,7 @@ def run_gate(
             still[rung], chosen[f"{rung}, no drift"] = _scores(quiet, maker, config.seeds), name
     promised = env.unwrapped.simulator.domain.long_term
     checks = judge(scores, still, scores["far-sighted"] if promised else None)
-    return GateReport(env_id, config, chosen, scores, still, checks, seconds)
+    return GateReport(env_id, law_hash(env), config, chosen, scores, still, checks, seconds)
 
 
 def _maker(name: str, options: Options) -> Maker:
@@ -284,6 +286,24 @@ def gate_command(
         if out is not None:  # after each: an interruption loses one environment, not all
             write_json(out, {"reports": reports})
     return reports
+
+
+def summary(reports: Sequence[Mapping[str, Any]]) -> str:
+    """One line of Markdown for each report in its plain form: scores as shares of the oracle's."""
+    rungs = [rung for rung in (*LADDER, "far-sighted") if rung != "oracle"]
+    lines = [
+        f"| id | {' | '.join(rungs)} | filter / best bandit | without drift, static / adaptive | |",
+        f"| --- |{' ---: |' * (len(rungs) + 2)} --- |",
+    ]
+    for report in reports:
+        mean = {rung: float(np.mean(scores)) for rung, scores in report["scores"].items()}
+        still = {rung: float(np.mean(scores)) for rung, scores in report["still"].items()}
+        shares = [f"{mean[rung] / mean['oracle']:.2f}" for rung in rungs]
+        shares.append(f"{mean['filter'] / mean['adaptive']:.2f}")
+        shares.append(f"{still['static'] / still['adaptive']:.2f}")
+        verdict = "pass" if report["passed"] else "FAIL"
+        lines.append(f"| `{report['env_id']}` | {' | '.join(shares)} | {verdict} |")
+    return "\n".join(lines)
 
 
 def describe(report: GateReport) -> str:

@@ -120,6 +120,14 @@ def catalog_hash(catalog: Catalog) -> str:
     return digest.hexdigest()[:16]
 
 
+def law_hash(env: Any) -> str:
+    """Short fingerprint of an environment's knobs and items: whoever changes them changes it."""
+    world = env.unwrapped
+    law = (world.simulator.domain, world.slate_size, world.history, world.horizon)
+    text = f"{law!r}{catalog_hash(world.catalog)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def describe(env_id: str, env: Any) -> dict[str, Any]:
     """What a trained model must find again: the world's shape, as plain values."""
     world = env.unwrapped
