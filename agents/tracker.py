@@ -10,7 +10,7 @@ import numpy.typing as npt
 from driftrec.simulators import Drift, Outcome, Simulator, Users
 from driftrec.simulators.drift import AbruptShift, RequestChain, SessionInterest
 from driftrec.simulators.simulator import take_repeated_away
-from driftrec.simulators.streams import Draw, Floats, Keys, Lanes, mix64, normal
+from driftrec.simulators.streams import Draw, Floats, Keys, Lanes, mix64
 
 from .observation import Observation
 from .particles import Belief, spread_out, weekly_hours
@@ -50,8 +50,10 @@ class Tracker:
         if self.session is not None:
             self.centers = self.world.centers * np.float32(self.session.weight)
         own = {p.name: p.lanes(self.world) for p in self.guessed}
-        even = 2 * ((self.world.dimensions + 1) // 2)
-        self._lanes = Lanes({**own, "resample": 1, "apart": even, "asked": 1})
+        normals = {p.name: p.normals(self.world) for p in self.guessed}
+        self._lanes = Lanes(
+            {**own, "resample": 1, "asked": 1}, {**normals, "apart": self.world.dimensions}
+        )
 
     def _eager(self, process: Drift, hazard: float) -> Drift:
         """The process, in a version that shifts more often if it shifts at all."""
@@ -256,7 +258,7 @@ class Tracker:
         start = Draw(users.key[first], users.step[first], self._lanes)["resample"]
         places = belief.draw(rows, start)
         draw = Draw(users.key[places], users.step[places], self._lanes)
-        noise = normal(draw["apart"])[:, : self.world.dimensions].reshape(len(rows), size, -1)
+        noise = draw.normal("apart").reshape(len(rows), size, -1)
         for vectors in (users.anchor, users.taste):  # by the same noise: they move together
             old = vectors[places].reshape(noise.shape)
             vectors[places] = spread_out(old, self.jitter, noise).reshape(len(places), -1)

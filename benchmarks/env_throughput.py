@@ -6,11 +6,12 @@
 Rates are user-steps per second of CPU time of this process: the median of a few windows, random
 slates drawn beforehand, through the environment's own ``step``. The yardstick is Gymnasium's
 CartPole-v1, a single environment in pure Python, run before and after every case; its rate moves
-with the machine, the ratio hardly does. "steps" has users who stay until the horizon of 100, so
-1 % of them are replaced each step; in "random" they leave as random slates make them (after some
-20 requests), and most of the time goes to the warm-ups of those who come. All drifts are on unless
-a row says otherwise, D = 32, diagnostics off. Other simulators run in their own defaults, where
-they are installed.
+with the machine, the ratio hardly does. Users stay until the horizon of 100, so 1 % of them are
+replaced each step; in "views" they do too, with ``copy=False``: observations are views of the
+environment's memory, good until its next step. In "random" users leave as random slates make them
+(after some 20 requests), and most of the time goes to the warm-ups of those who come. All drifts
+are on unless a row says otherwise, D = 32, diagnostics off. Other simulators run in their own
+defaults, where they are installed.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Case:
     history: int = 50
     drift: str = "every"
     stay: bool = True
+    copy: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def make(case: Case, simulator: Simulator) -> DriftEnv | DriftVectorEnv:
         mock.patch("driftrec.envs.env.make_simulator", return_value=simulator),
         mock.patch("driftrec.envs.vector_env.make_simulator", return_value=simulator),
     ):
-        return DriftEnv(**options) if case.users == 1 else DriftVectorEnv(case.users, **options)
+        if case.users == 1:
+            return DriftEnv(**options)
+        return DriftVectorEnv(case.users, copy=case.copy, **options)
 
 
 def rate_of(run: Callable[[], int], window: float) -> float:
@@ -191,11 +195,13 @@ def cases(quick: bool) -> Iterator[Case]:
     """What is measured."""
     yield Case("B = 1", users=1)
     yield Case("B = 1,024")
+    yield Case("B = 1,024, views", copy=False)
     yield Case("B = 1,024, random", stay=False)
     if quick:
         return
     for users in (64, 4096, 16_384):
         yield Case(f"B = {users:,}", users=users)
+    yield Case("B = 4,096, views", users=4096, copy=False)
     yield Case("B = 1, random", users=1, stay=False)
     yield Case("B = 4,096, random", users=4096, stay=False)
     yield Case("K = 20", slots=20)

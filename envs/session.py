@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Outcome, Simulator, Users
 
+from .arrivals import Arrivals
 from .spaces import check_slates, clock_features
 
 Observation = dict[str, npt.NDArray[Any]]
@@ -40,6 +43,8 @@ class Session:
         num_users: B.
         horizon: steps until an episode is cut.
         diagnostics: whether ``info`` tells what no agent may see.
+        copy: whether observations of all users are the caller's own; else they are views of what
+            the session works with, good until its next step or reset.
 
     Attributes:
         leaving: whether users whose patience is used up leave; a teacher in a simulator may keep
@@ -47,16 +52,25 @@ class Session:
     """
 
     def __init__(
-        self, simulator: Simulator, num_users: int, horizon: int, diagnostics: bool
+        self,
+        simulator: Simulator,
+        num_users: int,
+        horizon: int,
+        diagnostics: bool,
+        copy: bool = True,
     ) -> None:
         self.simulator, self.horizon, self.diagnostics = simulator, horizon, diagnostics
-        self.num_users, self.leaving = num_users, True
+        self.num_users, self.copy, self.leaving = num_users, copy, True
         self.seeds = np.zeros(num_users, np.int64)
         self.episodes = np.zeros(num_users, np.int64)
         shape = (num_users, simulator.history + _SPARE, simulator.slate_size)
         self._slates = np.full(shape, -1, np.int32)
         self._feedback = np.zeros(shape, np.float32)
+        self._available: npt.NDArray[np.int8] | None = None
+        if simulator.items_churn and not copy:
+            self._available = np.empty((num_users, len(simulator.world.catalog)), np.int8)
         self._end = simulator.history
+        self._arrivals = Arrivals(simulator, min(16 * num_users, 64))
         self.users: Users | None = None
 
     def seed(self, rows: Ints, seeds: Ints) -> None:
@@ -67,7 +81,7 @@ class Session:
     def begin(self, rows: Ints) -> None:
         """Begins the next episode of the users in ``rows``."""
         history = self.simulator.history
-        users, slates, feedback = self.simulator.start(self.seeds[rows], self.episodes[rows])
+        users, slates, feedback = self._begun(rows)
         self.episodes[rows] += 1
         if self.users is None or len(rows) == self.num_users:
             self.users, self._end = users, history
@@ -76,6 +90,25 @@ class Session:
         window = slice(self._end - history, self._end)
         self._slates[rows, window] = slates
         self._feedback[rows, window] = feedback
+
+    def _begun(self, rows: Ints) -> tuple[Users, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        seeds, episodes = self.seeds[rows], self.episodes[rows]
+        if self.users is None or not episodes.all():  # a seed may be for one episode only
+            return self.simulator.start(seeds, episodes)
+        due = list(zip(seeds.tolist(), episodes.tolist(), strict=True))
+        return self._arrivals.begin(due, self._due_next())
+
+    def _due_next(self) -> Iterator[tuple[int, int]]:
+        """Seeds and numbers of the episodes to come, of the users with the least time left first.
+
+        It runs out at the horizon, or with the patience.
+        """
+        assert self.users is not None
+        slates = self.users.patience / np.float32(self.simulator.domain.patience.loss or 1)
+        order = np.argsort(np.minimum(self.horizon - self.users.step, slates))
+        for further in count():
+            for row in order.tolist():
+                yield int(self.seeds[row]), int(self.episodes[row]) + further
 
     def step(self, action: object) -> Transition:
         """One request of every user.
@@ -112,18 +145,25 @@ class Session:
         return info
 
     def observe(self, rows: Ints | None = None) -> Observation:
-        """The observations of all users or of those in ``rows``, arrays of the caller's own."""
+        """The observations of all users or of those in ``rows``, in arrays as ``copy`` says."""
         assert self.users is not None
         window = slice(self._end - self.simulator.history, self._end)
-        users = self.users if rows is None else self.users.take(rows)
+        if rows is None:
+            users, slates, feedback = self.users, self._slates[:, window], self._feedback[:, window]
+            if self.copy:
+                slates, feedback = slates.copy(), feedback.copy()
+        else:
+            users = self.users.take(rows)
+            slates, feedback = self._slates[rows, window], self._feedback[rows, window]
         observation: Observation = {
-            "slates": self._slates[slice(None) if rows is None else rows, window].copy(),
-            "feedback": self._feedback[slice(None) if rows is None else rows, window].copy(),
+            "slates": slates,
+            "feedback": feedback,
             "request": self.simulator.requests(users),
             "time": clock_features(users.clock),
         }
         if self.simulator.items_churn:
-            observation["available"] = self.simulator.available(users)
+            lent = None if self.copy or rows is not None else self._available
+            observation["available"] = self.simulator.available(users, lent)
         return observation
 
     def _write(self, outcome: Outcome) -> None:
@@ -133,5 +173,5 @@ class Session:
             self._feedback[:, :history] = self._feedback[:, -history:].copy()
             self._end = history
         self._slates[:, self._end] = outcome.slates
-        self._feedback[:, self._end] = outcome.feedback
+        outcome.write_feedback(self._feedback[:, self._end])
         self._end += 1

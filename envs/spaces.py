@@ -8,6 +8,8 @@ from gymnasium import spaces
 
 from driftrec.simulators import Simulator
 
+_PERIODS = np.array([24, 168], np.float32)  # hours of a day and of a week
+
 
 def observation_space(simulator: Simulator) -> spaces.Dict:
     """The observation of one user.
@@ -51,7 +53,8 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
     if array.dtype.kind not in "iu":
         raise ValueError(f"action must hold item ids of an integer type, got {array.dtype}")
     num_items = len(simulator.world.catalog)
-    if array.size and (array.min() < 0 or array.max() >= num_items):
+    # As unsigned numbers, negative ones are the largest.
+    if array.astype(np.int64, copy=False).view(np.uint64).max(initial=0) >= num_items:
         bad = array[(array < 0) | (array >= num_items)].flat[0]
         raise ValueError(f"action must hold item ids in [0, {num_items - 1}], got {bad}")
     return array.astype(np.int32)
@@ -59,5 +62,8 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
 
 def clock_features(hours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """[B] hours on the world's clock -> [B, 4] sine and cosine of hour of day, day of week."""
-    turn = np.float32(2 * np.pi) * hours[:, None] / np.array([24, 168], np.float32)
-    return np.concatenate((np.sin(turn), np.cos(turn)), axis=1)[:, [0, 2, 1, 3]]
+    turn = np.float32(2 * np.pi) * hours[:, None] / _PERIODS
+    features = np.empty((len(hours), 2, 2), np.float32)
+    np.sin(turn, out=features[:, :, 0])
+    np.cos(turn, out=features[:, :, 1])
+    return features.reshape(-1, 4)

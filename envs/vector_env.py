@@ -32,6 +32,9 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
     Args:
         num_envs: B.
         autoreset_mode: "SameStep", "NextStep" or "Disabled", or the ``AutoresetMode``.
+        copy: whether observations are the caller's own, as in Gymnasium's ``SyncVectorEnv``. Else
+            ``slates``, ``feedback`` and ``available`` are views of the environment's memory, good
+            until its next ``step`` or ``reset``: for whoever reads them at once.
         domain: and all others, see ``DriftEnv``.
     """
 
@@ -54,6 +57,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         diagnostics: bool = True,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
+        copy: bool = True,
     ) -> None:
         check_horizon(horizon)
         if not isinstance(num_envs, int) or num_envs < 1:
@@ -73,7 +77,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self.single_action_space = action_space(self.simulator)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.session = Session(self.simulator, num_envs, horizon, diagnostics)
+        self.session = Session(self.simulator, num_envs, horizon, diagnostics, copy)
         self._ended = np.zeros(num_envs, bool)
         self._all = np.arange(num_envs)
 

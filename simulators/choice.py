@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -56,32 +57,29 @@ class LogitChoice:
         return slots + 1
 
     def choose(self, utility: Floats, uniform: Floats) -> Ints:  # noqa: D102
-        noise = gumbel(uniform)
         slots = utility.shape[1]
-        noise[:, :slots] += utility + self._examination(slots)
+        noise = gumbel(uniform)
+        noise[:, :slots] += utility + _examination(self.position, slots)
         noise[:, slots] += np.float32(self.outside)
         return noise.argmax(1)
 
     def probability(self, utility: Floats) -> Floats:  # noqa: D102
         slots = utility.shape[-1]
         weight = np.empty((*utility.shape[:-1], slots + 1), np.float32)
-        weight[..., :slots] = utility + self._examination(slots)
+        weight[..., :slots] = utility + _examination(self.position, slots)
         weight[..., slots] = self.outside
         weight -= weight.max(-1, keepdims=True)
         np.exp(weight, out=weight)
         return weight / weight.sum(-1, keepdims=True)
 
     def likelihood(self, utility: Floats, choice: Ints) -> Floats:  # noqa: D102
-        shift = self._examination(len(utility)) - np.float32(self.outside)
+        shift = _examination(self.position, len(utility)) - np.float32(self.outside)
         weight = utility + _first(shift, utility)
         np.minimum(weight, _MOST, out=weight)
         np.exp(weight, out=weight)
         total = weight.sum(0)
         total += 1
         return _chosen(weight, choice, np.float32(1)) / total
-
-    def _examination(self, slots: int) -> Floats:
-        return np.arange(slots, dtype=np.float32) * np.float32(np.log(self.position))
 
 
 @dataclass(frozen=True)
@@ -123,6 +121,12 @@ class CascadeChoice:
         passed[1:] = np.cumprod(np.float32(self.position) * (1 - attract[:-1]), axis=0)
         attract *= passed
         return _chosen(attract, choice, 1 - attract.sum(0))
+
+
+@lru_cache
+def _examination(position: float, slots: int) -> Floats:
+    """[K] what its place in the slate adds to the utility of a slot."""
+    return np.arange(slots, dtype=np.float32) * np.float32(np.log(position))
 
 
 def _first(slots: Floats, like: Floats) -> Floats:

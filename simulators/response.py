@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -33,13 +34,22 @@ class Outcome:
     grade: Floats
     reward: Floats
 
+    @cached_property
+    def takers(self) -> Ints:
+        """[R] the users who took something."""
+        return self.consumed.nonzero()[0]
+
     @property
     def feedback(self) -> Floats:
         """[B, K] graded feedback per slot, 0 where a slot was not taken."""
-        feedback = np.zeros(self.slates.shape, np.float32)
-        rows = np.flatnonzero(self.consumed)
-        feedback[rows, self.choice[rows]] = self.grade[rows]
+        feedback = np.empty(self.slates.shape, np.float32)
+        self.write_feedback(feedback)
         return feedback
+
+    def write_feedback(self, feedback: Floats) -> None:
+        """Writes ``feedback`` [B, K] in place."""
+        feedback[:] = 0
+        feedback[self.takers, self.choice[self.takers]] = self.grade[self.takers]
 
 
 class Response(Protocol):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from .domain import Domain
 from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
+from .drift.base import overriding, pick
 from .response import Outcome
-from .streams import Draw, Floats, Lanes, user_keys
+from .streams import Draw, DrawAhead, Floats, Lanes, user_keys
 from .users import Ints, Users, project, unit
 from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
-_BLOCK = 256  # users started at once, so that their warm-ups fit the cache
+Mask = npt.NDArray[np.int8]
+_ROWS = 512  # slates whose items' features fit the cache
+_BLOCK = 64  # users started at once, so that their warm-ups fit the cache
 _NOWHERE = np.float32(-np.inf)
 
 
@@ -42,13 +47,18 @@ class Simulator:
             ),
             axis=1,
         ).astype(np.float32)
+        answer = {"choice": domain.choice.draws(slate_size), "response": 2}
+        self._answer_lanes = Lanes(answer)
+        self._log_lanes = Lanes({"topics": 2, "items": 2 * slate_size})
         self._lanes = Lanes(
-            {
-                "choice": domain.choice.draws(slate_size),
-                "response": 2,
-                **{p.name: p.lanes(world) for p in domain.drift},
-            }
+            answer | {p.name: p.lanes(world) for p in domain.drift},
+            {p.name: p.normals(world) for p in domain.drift},
         )
+        self._draw = DrawAhead(self._lanes)
+        self._tilts = overriding(domain.drift, "tilt")
+        self._topic_utilities = overriding(domain.drift, "topic_utility")
+        self._item_utilities = overriding(domain.drift, "item_utility")
+        self._moves = overriding(domain.drift, "move")
 
     # --- the life of a user -------------------------------------------------------------------
 
@@ -84,7 +94,7 @@ class Simulator:
         self._refresh(users)
         self._refresh(past)
         slates = self.logged_slates(past)
-        outcome = self._answer(past, slates, Draw(past.key, past.step, self._lanes))
+        outcome = self._answer(past, slates, Draw(past.key, past.step, self._answer_lanes))
         shape = (len(users), steps, self.slate_size)
         return users, slates.reshape(shape), outcome.feedback.reshape(shape)
 
@@ -114,22 +124,24 @@ class Simulator:
         for its slate in proportion to exp(4 <interest, c_k>), which take turns.
         """
         world, slots = self.world, self.slate_size
-        draws = Draw(past.key, past.step, Lanes({"topics": 2, "items": 2 * slots}))
-        explore, where = np.split(draws["items"], 2, axis=1)  # [B * H, K] each
-        affinity = np.cumsum(np.exp(np.float32(4) * project(past.interest, world.centers)), axis=1)
-        which = draws["topics"] * affinity[:, -1:]
-        two = np.stack([(affinity < which[:, [i]]).sum(1) for i in range(2)], axis=1)
-        topic = two[:, np.arange(slots) % 2]
-        size = world.first[topic + 1] - world.first[topic]
-        own = world.members[world.first[topic] + (where * size).astype(np.int32)]
-        anywhere = (where * len(world.catalog)).astype(np.int32)
-        uniform = (explore < self.domain.exploration) | (size == 0)
-        if self._lifecycle is not None:  # what is gone is not shown
+        draws = Draw(past.key, past.step, self._log_lanes)
+        explore, where = np.split(draws["items"].T, 2)  # [K, B * H]: users innermost, as below
+        pull = np.exp(np.float32(4) * project(past.interest, world.centers))
+        two = pick(pull, draws["topics"].T).astype(np.int32)  # [2, B * H]
+        topic = two[np.arange(slots) % 2]  # [K, B * H]
+        size = np.diff(world.first)
+        uniform = (explore < self.domain.exploration) | (size == 0).take(topic)
+        if self._lifecycle is None:
+            place = world.first.take(topic) + (where * size.take(topic)).astype(np.int32)
+            own = world.members.take(place, mode="clip")
+        else:  # what is gone is not shown
             share = explore / np.float32(max(self.domain.exploration, 1e-6))
-            topic = np.where(uniform, (share * affinity.shape[1]).astype(np.int64), topic)
-            own = self._lifecycle.draw_items(world, past, topic % affinity.shape[1], where)
+            np.copyto(topic, (share * len(size)).astype(np.int32), where=uniform)
+            np.remainder(topic, len(size), out=topic, where=topic >= len(size))
+            own = self._lifecycle.draw_items(world, past, topic, where)
             uniform = own < 0
-        return np.where(uniform, anywhere, own).astype(np.int32)
+        np.copyto(own, (where * len(world.catalog)).astype(np.int32), where=uniform)
+        return np.ascontiguousarray(own.T)
 
     def step(self, users: Users, slates: Slates) -> tuple[Outcome, npt.NDArray[np.bool_]]:
         """One request: the users answer ``slates`` [B, K], then drift.
@@ -140,10 +152,10 @@ class Simulator:
         Returns:
             What they did, and which users [B] leave.
         """
-        draw = Draw(users.key, users.step, self._lanes)
+        draw = self._draw(users.key, users.step)
         outcome = self._answer(users, slates, draw)
-        for process in self.domain.drift:
-            process.move(self.world, users, outcome, draw)
+        for move in self._moves:
+            move(self.world, users, outcome, draw)
         patience = self.domain.patience
         loss, gain = np.float32(patience.loss), np.float32(patience.gain)
         users.patience += outcome.grade * (gain + loss) - loss
@@ -156,20 +168,19 @@ class Simulator:
     def _refresh(self, users: Users) -> None:
         """Sets the interest that users act upon at their next request."""
         interest = users.taste.copy()
-        for process in self.domain.drift:
-            process.tilt(self.world, users, interest)
-        users.interest[:] = unit(interest)
+        for tilt in self._tilts:
+            tilt(self.world, users, interest)
+        unit(interest, out=users.interest)
 
     def _answer(self, users: Users, slates: Slates, draw: Draw) -> Outcome:
-        utility = self.utility(users, slates)
-        take_repeated_away(utility, slates)
-        choice = self.domain.choice.choose(utility, draw["choice"])
+        utility = self._utility(users, slates)
+        take_repeated_away(utility.T, slates)
+        choice = self.domain.choice.choose(utility.T, draw["choice"])
         consumed = choice < self.slate_size
-        slot = np.where(consumed, choice, 0)
-        rows = np.arange(len(users))
+        rows, slot = np.arange(len(users)), np.minimum(choice, self.slate_size - 1)
         item = np.where(consumed, slates[rows, slot], -1)
-        grade = self.domain.response.grade(utility[rows, slot], draw["response"])
-        grade = np.where(consumed, grade, np.float32(0))
+        grade = self.domain.response.grade(utility[slot, rows], draw["response"])
+        grade *= consumed
         reward = self.domain.response.reward(grade, self.worth[item])
         return Outcome(slates, choice, item, consumed, grade, reward)
 
@@ -177,9 +188,19 @@ class Simulator:
 
     def utility(self, users: Users, items: Slates) -> Floats:
         """[B, M] utility of ``items`` [B, M] to each user, in logits, before noise and position."""
-        features = np.take(self.features, items, axis=0)  # [B, M, D + 2]
-        utility = np.matmul(features, users.query[:, :, None])[:, :, 0]
-        self.add_bonuses(users, items, utility)
+        return np.ascontiguousarray(self._utility(users, items).T)
+
+    def _utility(self, users: Users, items: Slates) -> Floats:
+        """[M, B]: users innermost, as operations on long rows are several times as fast."""
+        utility = np.empty(items.shape[::-1], np.float32)
+        size = min(len(items), _ROWS)
+        features = np.empty((size, items.shape[1], self.features.shape[1]), np.float32)
+        for start in range(0, len(items), size):
+            rows = slice(start, start + size)
+            some = features[: len(items) - start]  # [B, M, D + 2]
+            self.features.take(items[rows], axis=0, out=some, mode="clip")  # fills in place
+            utility[:, rows] = np.matmul(some, users.query[rows, :, None])[:, :, 0].T
+        self.add_bonuses(users, items, utility.T)
         return utility
 
     def utility_of_all(self, users: Users) -> Floats:
@@ -194,28 +215,29 @@ class Simulator:
 
         That is all of it but the match with the users' interest, the quality and the price.
         """
-        if not self.domain.drift:
-            return
-        bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
-        for process in self.domain.drift:
-            process.topic_utility(self.world, users, bonus)
-        if items.strides[0] == 0:  # the same items for all users: columns are faster to gather
-            utility += np.take(bonus, self.world.topic[items[0]], axis=1)
-        else:
-            utility += np.take_along_axis(bonus, self.world.topic[items], axis=1)
-        for process in self.domain.drift:
-            process.item_utility(self.world, users, items, utility)
+        if self._topic_utilities:
+            bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
+            for topic_utility in self._topic_utilities:
+                topic_utility(self.world, users, bonus)
+            if items.strides[0] == 0:  # the same items for all users: columns are faster to gather
+                utility += np.take(bonus, self.world.topic[items[0]], axis=1)
+            else:
+                place = self.world.topic.take(items.T)  # [M, B]
+                place += np.arange(0, bonus.size, bonus.shape[1], dtype=place.dtype)
+                utility.T[:] += bonus.take(place)
+        for item_utility in self._item_utilities:
+            item_utility(self.world, users, items, utility)
 
     @property
     def items_churn(self) -> bool:
         """Whether items come and go."""
         return self._lifecycle is not None
 
-    def available(self, users: Users) -> npt.NDArray[np.int8]:
-        """[B, N] 1 where an item can be taken at the user's clock."""
+    def available(self, users: Users, out: Mask | None = None) -> Mask:
+        """[B, N] 1 where an item can be taken at the user's clock, written to ``out`` if given."""
         if self._lifecycle is None:
             return np.ones((len(users), len(self.worth)), np.int8)
-        return self._lifecycle.available(self.world, users)
+        return self._lifecycle.available(self.world, users, out)
 
     def requests(self, users: Users) -> Ints:
         """[B] what the users ask for now, 0 for nothing in particular."""
@@ -301,12 +323,16 @@ def top_items(scores: Floats, count: int) -> Ints:
 
 def take_repeated_away(utility: Floats, slates: Slates) -> None:
     """Sets the utility [B, K] of a slot to -inf where an item stands in a slot above it too."""
-    ordered = np.sort(slates, axis=1)
-    rows = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
-    if len(rows):
-        some = slates[rows]
-        same = (some[:, :, None] == some[:, None, :]) & np.tri(slates.shape[1], k=-1, dtype=bool)
-        utility[rows] = np.where(same.any(axis=2), _NOWHERE, utility[rows])
+    shown = np.ascontiguousarray(slates.T)
+    same = shown[:, None] == shown  # [K, K, B]
+    same &= _above(len(shown))
+    np.copyto(utility.T, _NOWHERE, where=np.logical_or.reduce(same, axis=1))
+
+
+@lru_cache
+def _above(slots: int) -> npt.NDArray[np.bool_]:
+    """[K, K, 1] whether the second slot stands above the first."""
+    return np.tri(slots, k=-1, dtype=bool)[:, :, None]
 
 
 def _concatenate(parts: list[Users]) -> Users:

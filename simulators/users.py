@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -50,22 +51,26 @@ class Users:
 
     def take(self, rows: Ints) -> Users:
         """A copy of the users in ``rows``, which may repeat."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "state"}
-        return Users(**arrays, state={name: value[rows] for name, value in self.state.items()})
+        arrays = {name: value.take(rows, axis=0) for name, value in self._arrays()}
+        state = {name: value.take(rows, axis=0) for name, value in self.state.items()}
+        return Users(**arrays, state=state)
 
     def put(self, rows: Ints, others: Users) -> None:
         """Overwrites the users in ``rows``."""
-        for f in fields(self):
-            if f.name != "state":
-                getattr(self, f.name)[rows] = getattr(others, f.name)
+        for name, value in self._arrays():
+            value[rows] = getattr(others, name)
         for name, value in self.state.items():
             value[rows] = others.state[name]
 
+    def _arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The fields that are arrays."""
+        return ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "state")
 
-def unit(vectors: Floats) -> Floats:
-    """Rows scaled to length 1; a row of zeros stays."""
+
+def unit(vectors: Floats, out: Floats | None = None) -> Floats:
+    """Rows [..., D] scaled to length 1, written to ``out`` if given; a row of zeros stays."""
     length = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]
-    return vectors / np.maximum(length, np.float32(1e-12))
+    return np.divide(vectors, np.maximum(length, np.float32(1e-12)), out=out)
 
 
 def project(vectors: Floats, onto: Floats) -> Floats:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftrec.simulators.streams import Draw, Lanes, gumbel, normal, user_keys
+from driftrec.simulators.streams import Draw, DrawAhead, Lanes, gumbel, normal, user_keys
 
 LANES = Lanes({"choice": 11, "response": 2, "gradual": 32})
 
@@ -88,3 +88,33 @@ def test_normal_numbers_are_normal():
 
 def test_gumbel_numbers_are_gumbel():
     assert stats.kstest(gumbel(numbers(np.arange(5_000))).ravel(), "gumbel_r").pvalue > 1e-3
+
+
+def test_normal_numbers_of_a_purpose_are_its_users_alone():
+    lanes = Lanes({"choice": 2}, {"taste": 5, "none": 0})
+    key, zero = user_keys(np.arange(9), np.zeros(9, int)), np.zeros(9, np.int64)
+    together = Draw(key, zero, lanes).normal("taste")
+    assert together.shape == (9, 5)
+    alone = Draw(key[3:4], zero[3:4], lanes).normal("taste")
+    np.testing.assert_array_equal(alone, together[3:4])
+
+
+def test_normal_numbers_are_no_function_of_the_uniform_ones_of_the_same_purpose():
+    lanes = Lanes({"taste": 2}, {"taste": 2})
+    draw = Draw(user_keys(np.arange(5_000), np.zeros(5_000, int)), np.zeros(5_000, int), lanes)
+    both = np.concatenate((draw["taste"], draw.normal("taste")), axis=1)
+    assert abs(np.corrcoef(both.T) - np.eye(4)).max() < 5 / np.sqrt(5_000)
+
+
+def test_numbers_drawn_ahead_are_those_drawn_in_time():
+    lanes = Lanes({"choice": 11, "response": 2}, {"gradual": 7})
+    ahead = DrawAhead(lanes)
+    key, step = user_keys(np.arange(3), np.zeros(3, int)), np.array([0, 4, -2])
+    for time in (*range(40), 3, 0):  # beyond what is made in one go, and back
+        key = key if time < 20 else user_keys(np.array([8, 1, 2]), np.zeros(3, int))
+        soon, due = ahead(key, step + time), Draw(key, step + time, lanes)
+        np.testing.assert_array_equal(soon["choice"], due["choice"])
+        np.testing.assert_array_equal(soon["response"], due["response"])
+        np.testing.assert_array_equal(soon.normal("gradual"), due.normal("gradual"))
+        rows = np.array([2, 0])
+        np.testing.assert_array_equal(soon.extra(rows, "more", 3), due.extra(rows, "more", 3))

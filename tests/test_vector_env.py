@@ -146,7 +146,43 @@ def test_what_is_returned_is_the_callers_own(small):
         assert data_equivalence(answer, same, exact=True)
 
 
+@every_mode
+def test_views_show_what_copies_hold_until_the_next_step(small, mode):
+    options = {"domain": "news", "autoreset_mode": mode, **small}  # where items come and go
+    views, copies = DriftVectorEnv(4, copy=False, **options), DriftVectorEnv(4, **options)
+    assert data_equivalence(views.reset(seed=0), copies.reset(seed=0), exact=True)
+    tape = views.session._slates.shape[1]
+    for slates in slates_for(views, tape + 5, 4):
+        moved, expected = views.step(slates), copies.step(slates)
+        assert data_equivalence(moved, expected, exact=True)
+        done = moved[2] | moved[3]
+        if mode == AutoresetMode.DISABLED and done.any():
+            again, same = (e.reset(options={"reset_mask": done.copy()}) for e in (views, copies))
+            assert data_equivalence(again, same, exact=True)
+    for key in ("slates", "feedback", "available"):
+        assert not moved[0][key].flags.owndata or moved[0][key] is views.session._available
+
+
 # --- resets
+
+
+@pytest.mark.parametrize("users", [1, 3, 100])
+def test_users_who_are_warmed_up_before_they_are_due_are_those_who_would_have_come(small, users):
+    env, rng = DriftVectorEnv(users, autoreset_mode="Disabled", **small), np.random.default_rng(0)
+    env.reset(seed=3)
+    seeds, episodes = 3 + np.arange(users), np.ones(users, np.int64)
+    for time in range(30):
+        if time == 15:  # new seeds: who waits for the old ones is not asked for
+            seeds, episodes = 50 + np.arange(users), np.ones(users, np.int64)
+            env.reset(seed=50)
+        mask = rng.random(users) < 0.2
+        mask[time % users] = True
+        rows = np.flatnonzero(mask)
+        observation, _ = env.reset(options={"reset_mask": mask})
+        _, slates, feedback = env.simulator.start(seeds[rows], episodes[rows])
+        assert np.array_equal(observation["slates"][rows], slates)
+        assert np.array_equal(observation["feedback"][rows], feedback)
+        episodes[rows] += 1
 
 
 def test_a_list_of_seeds_gives_each_row_its_own(small):

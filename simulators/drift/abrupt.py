@@ -44,8 +44,8 @@ class AbruptShift(Drift):
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         event, kind = draw[self.name].T
-        users.shifted[:] = event < self.hazard(self.half_life)
-        rows = np.flatnonzero(users.shifted)
+        np.less(event, self.hazard(self.half_life), out=users.shifted)
+        rows = users.shifted.nonzero()[0]
         if not len(rows):
             return
         former = users.state["former"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -35,7 +37,11 @@ class Drift:
         return False
 
     def lanes(self, world: World) -> int:
-        """How many random numbers it takes per user and step."""
+        """How many uniform random numbers it takes per user and step, from ``draw[name]``."""
+        return 0
+
+    def normals(self, world: World) -> int:
+        """How many standard normal ones, from ``draw.normal(name)``."""
         return 0
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:
@@ -64,7 +70,7 @@ class Drift:
 
     def hazard(self, half_life: float) -> np.float32:
         """Probability per step of an event whose waiting time has this half-life, in steps."""
-        return np.float32(1 - 2 ** (-1 / half_life)) if half_life > 0 else np.float32(1)
+        return _hazard(half_life)
 
     def _slower(self, strength: float, *names: str) -> Self:
         """The process with the named half-lives divided by ``strength``."""
@@ -76,12 +82,26 @@ class Drift:
         return replace(self, **{n: getattr(self, n) * strength for n in names})
 
 
+@lru_cache
+def _hazard(half_life: float) -> np.float32:
+    return np.float32(1 - 2 ** (-1 / half_life)) if half_life > 0 else np.float32(1)
+
+
+def overriding(processes: Iterable[Drift], hook: str) -> list[Callable[..., None]]:
+    """The hooks of this name that do something, in the order in which they act."""
+    return [
+        getattr(process, hook)
+        for process in processes
+        if getattr(type(process), hook) is not getattr(Drift, hook)
+    ]
+
+
 def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
     """[B] whole hours on a clock that starts anew after ``period`` hours."""
     return np.floor(users.clock).astype(np.int32) % np.int32(period)
 
 
 def pick(weights: Floats, uniform: Floats) -> Ints:
-    """[B] index drawn from each row of ``weights`` [B, n], one uniform number [B] each."""
+    """[..., B] indices drawn from each row of ``weights`` [B, n], by uniform numbers [..., B]."""
     total = np.cumsum(weights, axis=1)
-    return (total < (uniform * total[:, -1])[:, None]).sum(1)
+    return (total >= (uniform * total[:, -1])[..., None]).argmax(-1)

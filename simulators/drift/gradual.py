@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import numpy as np
 
 from ..response import Outcome
-from ..streams import Draw, Floats, normal
+from ..streams import Draw
 from ..users import Users, unit
 from ..world import World
 from .base import Drift
@@ -34,24 +35,25 @@ class GradualDrift(Drift):
     def scaled(self, strength: float) -> Self:  # noqa: D102
         return self._slower(strength, "half_life")
 
-    def lanes(self, world: World) -> int:  # noqa: D102
-        return 2 * ((world.dimensions + 1) // 2)
+    def normals(self, world: World) -> int:  # noqa: D102
+        return world.dimensions
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
         size = np.float32(self.spread / np.sqrt(world.dimensions))
-        users.taste[:] = unit(users.anchor + size * self._noise(world, draw))
+        unit(users.anchor + size * draw.normal(self.name), out=users.taste)
         past.taste[:] = np.repeat(users.taste, len(past) // len(users), axis=0)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         theta = self.hazard(self.half_life)
         if theta == 0:
             return
-        sigma = np.float32(self.spread * np.sqrt((1 - (1 - theta) ** 2) / world.dimensions))
-        moved = self._noise(world, draw)
-        moved *= sigma
+        moved = draw.normal(self.name) * _sigma(self.spread, theta, world.dimensions)
         moved += theta * users.anchor
         moved += (1 - theta) * users.taste
-        users.taste[:] = unit(moved)
+        unit(moved, out=users.taste)
 
-    def _noise(self, world: World, draw: Draw) -> Floats:
-        return normal(draw[self.name])[:, : world.dimensions]
+
+@lru_cache
+def _sigma(spread: float, theta: np.float32, dimensions: int) -> np.float32:
+    """Standard deviation of a step's noise in one dimension."""
+    return np.float32(spread * np.sqrt((1 - (1 - theta) ** 2) / dimensions))

@@ -38,12 +38,15 @@ class Influence(Drift):
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         away, toward = self.hazard(self.aversion), self.hazard(self.half_life)
         if away > 0:
-            users.taste[:] = unit(users.taste - away * _passed_over(world, outcome))
-        rows = np.flatnonzero(outcome.consumed)
+            unit(users.taste - away * _passed_over(world, outcome), out=users.taste)
+        rows = outcome.takers
         if toward > 0 and len(rows):
-            taste = users.taste[rows]
-            taste += toward * (world.attributes[outcome.item[rows]] - taste)
-            users.taste[rows] = unit(taste)
+            taste = users.taste.take(rows, axis=0)
+            way = world.attributes.take(outcome.item[rows], axis=0)
+            way -= taste
+            way *= toward
+            taste += way
+            users.taste[rows] = unit(taste, out=taste)
 
 
 def _passed_over(world: World, outcome: Outcome) -> Floats:

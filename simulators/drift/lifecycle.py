@@ -55,21 +55,26 @@ class ItemLifecycle(Drift):
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
         tables = timetable(self, world)
-        age = np.take(tables.born, items)
-        np.subtract(hour(users, self.period)[:, None], age, out=age)  # in (-period, period)
-        utility += np.take(tables.by_age, age, mode="wrap")
+        age = tables.born.take(items.T)  # [M, B]: users innermost, where rows are long
+        np.subtract(hour(users, self.period), age, out=age)
+        utility += tables.by_age.take(age).T  # in (-period, period): counted from either end
 
-    def available(self, world: World, users: Users) -> npt.NDArray[np.int8]:
-        """[B, N] 1 where an item is alive at the user's clock."""
-        return np.take(alive(self, world), hour(users, self.period), axis=0)
+    def available(
+        self, world: World, users: Users, out: npt.NDArray[np.int8] | None = None
+    ) -> npt.NDArray[np.int8]:
+        """[B, N] 1 where an item is alive at the user's clock, written to ``out`` if given."""
+        now = hour(users, self.period)
+        return alive(self, world).take(now, axis=0, out=out, mode="clip")  # fills in place
 
-    def draw_items(self, world: World, users: Users, topics: Ints, uniform: Floats) -> Indices:
-        """[B, K] living items of ``topics`` [B, K]; -1 where a topic has none now."""
-        tables, now = timetable(self, world), hour(users, self.period)[:, None]
-        count = tables.living[now, topics]
-        place = tables.oldest[now, topics] + (uniform * count).astype(np.int32)
-        size = world.first[topics + 1] - world.first[topics]
-        item = tables.members[world.first[topics] + place % np.maximum(size, 1)]
+    def draw_items(self, world: World, users: Users, topics: Indices, uniform: Floats) -> Indices:
+        """[K, B] living items of ``topics`` [K, B]; -1 where a topic has none now."""
+        tables, now = timetable(self, world), hour(users, self.period)
+        place = topics + now * np.int32(len(world.centers))  # in the tables
+        count = tables.living.take(place)
+        turn = tables.oldest.take(place) + (uniform * count).astype(np.int32)
+        size = np.diff(world.first).take(topics)
+        np.subtract(turn, size, out=turn, where=turn >= size)
+        item = tables.members.take(world.first.take(topics) + turn, mode="clip")
         return np.where(count > 0, item, np.int32(-1))
 
 

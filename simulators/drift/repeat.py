@@ -50,17 +50,20 @@ class RepeatConsumption(Drift):
     def item_utility(  # noqa: D102
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
-        # Users innermost: operations on long rows are several times as fast.
-        shown, taken = np.ascontiguousarray(items.T), np.ascontiguousarray(users.state["taken"].T)
-        age = users.step - users.state["taken_at"].T
-        recent = np.take(_power(self.decay), age - 1, mode="clip")  # [memory, B]
-        activation = np.ones(shown.shape, np.float32)
-        for item, recency in zip(taken, recent, strict=True):
-            activation += (shown == item) * recency
-        utility += np.float32(self.weight) * np.log(activation).T
+        # Users innermost: operations on long rows are several times as fast. And hits are few.
+        taken = np.ascontiguousarray(users.state["taken"].T)
+        hit = (taken[:, None] == np.ascontiguousarray(items.T)).ravel().nonzero()[0]
+        if not len(hit):
+            return
+        place, cell = np.divmod(hit, items.size)
+        slot, row = np.divmod(cell, len(users))
+        age = users.step[row] - users.state["taken_at"][row, place]
+        activation = np.ones(items.size, np.float32)
+        np.add.at(activation, cell, np.take(_power(self.decay), age - 1, mode="clip"))
+        utility[row, slot] += np.float32(self.weight) * np.log(activation[cell])
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        rows = np.flatnonzero(outcome.consumed)
+        rows = outcome.takers
         place = users.state["taken_next"][rows]
         users.state["taken"][rows, place] = outcome.item[rows]
         users.state["taken_at"][rows, place] = users.step[rows]

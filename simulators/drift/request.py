@@ -53,13 +53,13 @@ class RequestChain(Drift):
         past.state[self.name], users.state[self.name] = chain.reshape(-1), chain[:, -1].copy()
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        topic = world.request_topic[users.state[self.name]]
-        rows = np.flatnonzero(topic >= 0)
-        bonus[rows, topic[rows]] += np.float32(self.weight)
+        request = users.state[self.name]
+        rows = request.nonzero()[0]  # request 0 names no topic
+        bonus[rows, world.request_topic[request[rows]]] += np.float32(self.weight)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]
-        rows = np.flatnonzero(uniform[:, 0] < self.hazard(self.half_life))
+        rows = (uniform[:, 0] < self.hazard(self.half_life)).nonzero()[0]
         if len(rows):
             users.state[self.name][rows] = self._ask(world, users, uniform[rows], rows)
 

@@ -42,6 +42,6 @@ class Satiation(Drift):
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         satiation = users.state["satiation"]
-        rows = np.flatnonzero(outcome.consumed)
+        rows = outcome.takers
         satiation[rows, world.topic[outcome.item[rows]]] += 1
         satiation *= np.float32(2 ** (-1 / self.half_life))

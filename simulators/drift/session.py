@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Self
@@ -54,23 +55,29 @@ class SessionInterest(Drift):
         ends = uniform[:, :steps] < self.hazard(self.half_life)
         number = np.minimum(np.cumsum(ends, axis=1), _SESSIONS - 1)  # [B, H]
         draws = uniform[:, steps:].reshape(len(users), _SESSIONS, 2)
-        chain = np.empty((len(users), _SESSIONS), np.int32)
-        chain[:, 0] = pick(self._own_topics(world, users.anchor), draws[:, 0, 0])
+        draws = np.ascontiguousarray(draws.transpose(1, 2, 0))  # [sessions, 2, B]
+        draws[0, 1] = draws[0, 0]  # no topic comes before the first
+        chain = pick(self._own_topics(world, users.anchor), draws[:, 1]).astype(np.int32)
         for i in range(1, _SESSIONS):
-            chain[:, i] = self._next(world, users.anchor, chain[:, i - 1], draws[:, i])
-        topics = np.take_along_axis(chain, number, axis=1)
+            chain[i] = self._next(world, chain[i - 1], draws[i], chain[i])
+        topics = np.take_along_axis(chain.T, number, axis=1)
         past.state["session"] = topics.reshape(-1)
         users.state["session"] = topics[:, -1].copy()
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
-        interest += np.float32(self.weight) * world.centers[users.state["session"]]
+        interest += _pulls(world, self.weight).take(users.state["session"], axis=0)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]
-        rows = np.flatnonzero(uniform[:, 0] < self.ending(outcome.grade))
+        ends = uniform[:, 0] < self.hazard(self.half_life)
+        if self.ends_at < np.inf:
+            ends |= outcome.grade >= np.float32(self.ends_at)
+        rows = ends.nonzero()[0]
         if len(rows):
             session = users.state["session"]
-            session[rows] = self._next(world, users.anchor[rows], session[rows], uniform[rows, 1:])
+            _, *draws = uniform[rows].T
+            own = pick(self._own_topics(world, users.anchor[rows]), draws[1])
+            session[rows] = self._next(world, session[rows], draws, own)
 
     def own_topics(self, affinity: Floats) -> Floats:
         """[..., C] <a, c_k> of users -> [..., C] probability of the topics they come up with."""
@@ -103,12 +110,18 @@ class SessionInterest(Drift):
     def _own_topics(self, world: World, anchor: Floats) -> Floats:
         return np.exp(np.float32(self.focus) * project(anchor, world.centers))
 
-    def _next(self, world: World, anchor: Floats, topic: np.ndarray, uniform: Floats) -> np.ndarray:
-        """[B] the topics that follow, from two uniform numbers [B, 2] a user."""
-        follows = uniform[:, 0] < self.following
-        branch = (uniform[:, 1] * 2).astype(np.int64)
-        own = pick(self._own_topics(world, anchor), uniform[:, 1])
-        return np.where(follows, world.successors[topic, branch], own)
+    def _next(
+        self, world: World, topic: np.ndarray, uniform: Sequence[Floats], own: np.ndarray
+    ) -> np.ndarray:
+        """[B] the topics that follow, or ``own`` [B]; ``uniform``: two numbers [B] a user."""
+        branch = (uniform[1] * 2).astype(np.int64)
+        return np.where(uniform[0] < self.following, world.successors[topic, branch], own)
+
+
+@lru_cache(maxsize=16)
+def _pulls(world: World, weight: float) -> Floats:
+    """[C, D] what a session in each topic adds to the interest."""
+    return np.float32(weight) * world.centers
 
 
 @lru_cache(maxsize=16)

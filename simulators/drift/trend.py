@@ -40,7 +40,7 @@ class TrendShock(Drift):
         return self._weaker(strength, "size")
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        bonus += np.take(trends(self, world), hour(users, CYCLE), axis=0)
+        bonus += trends(self, world).take(hour(users, CYCLE), axis=0)
 
 
 @lru_cache(maxsize=16)
