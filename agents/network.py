@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, LlamaConfig
+from transformers import LlamaConfig
 
-from .attention import NAME, InterestAdjuster
+from .attention import InterestAdjuster, make_backbone
 from .interest import DeltaMemory
 
 
@@ -165,7 +165,7 @@ class InterestNetwork(nn.Module):
         self.request = nn.Embedding(num_requests, 16)
         self.token = nn.Linear(3 * size + 3 + 16 + 4, hidden)
         self.memory = DeltaMemory(size, config.half_lives, surprise=config.surprise)
-        self.backbone = AutoModel.from_config(
+        self.backbone = make_backbone(
             LlamaConfig(
                 vocab_size=1,
                 hidden_size=hidden,
@@ -176,8 +176,7 @@ class InterestNetwork(nn.Module):
                 max_position_embeddings=4096,
                 bos_token_id=None,
                 eos_token_id=None,
-            ),
-            attn_implementation=NAME,
+            )
         )
         self.interest = nn.Sequential(nn.Linear(self.memory.width, hidden), nn.SiLU())
         self.adjuster = InterestAdjuster(self.backbone.config, hidden, config.rank, rotary=True)
