@@ -1,29 +1,24 @@
-"""The interest-conditioned attention recommender as a network: slates in, item scores out."""
+"""What all networks share: a token from each slate, and item scores from what is made of them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig
 
-from .attention import InterestAdjuster, make_backbone
 from .interest import DeltaMemory
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Shape of the network.
+    """Shape of a network; each has its own, with more to choose.
 
     Attributes:
-        hidden: width of the transformer.
-        layers: of the transformer.
-        heads: of each layer.
+        hidden: width of tokens and of what is made of them.
         vectors: interest vectors M of the read-out; a belief with several peaks needs several.
-        rank: R of the low-rank part of A_l.
-        conditioned: whether the interest adjusts attention; False is the ablation.
         half_lives: of the memories' time scales, in slates.
         surprise: whether the memories' gates listen to surprise.
         diversity: what likeness to an item above costs an item in the slate that is shown when
@@ -34,11 +29,7 @@ class NetworkConfig:
     """
 
     hidden: int = 64
-    layers: int = 2
-    heads: int = 4
     vectors: int = 4
-    rank: int = 0
-    conditioned: bool = True
     half_lives: tuple[float, ...] = (64.0, 16.0, 4.0)
     surprise: bool = True
     diversity: float = 1.0
@@ -47,27 +38,23 @@ class NetworkConfig:
 
 @dataclass
 class Memory:
-    """What is carried from one request to the next: memories and the attention's cache."""
+    """What is carried from one request to the next.
+
+    Attributes:
+        interest: [B, S, F] the memories.
+        carry: what the network's ``mix`` goes on from: a tensor [B, ...], or whatever else lets
+            rows be overwritten as a tensor does.
+        length: slates read so far.
+    """
 
     interest: Tensor
-    cache: Any
-    mask: Tensor
-    longest: int = 2048
-
-    @property
-    def full(self) -> bool:
-        """Whether the cache has grown so long that the users are better read anew."""
-        return self.mask.shape[1] >= self.longest
+    carry: Any
+    length: int
 
     def replace(self, rows: Tensor, other: Memory) -> None:
-        """Overwrites users whose next episode began: their slates go to the end of the cache."""
-        length = other.mask.shape[1]
+        """Overwrites users whose next episode began."""
         self.interest[rows] = other.interest
-        self.mask[rows] = False
-        self.mask[rows, -length:] = True
-        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            mine.keys[rows, :, -length:] = theirs.keys
-            mine.values[rows, :, -length:] = theirs.values
+        self.carry[rows] = other.carry
 
 
 @dataclass
@@ -117,28 +104,31 @@ class Output:
         return Output(**parts, embedding=self.embedding, bias=self.bias)
 
 
-class InterestNetwork(nn.Module):
-    """One token a slate; the interest adjusts attention; several interest vectors score items.
+class Network(nn.Module, ABC):
+    """One token a slate, mixed over time; several interest vectors score the items.
 
     token_t = W [mean_k e_k, sum_k y_k e_k, e of the taken, y, request, time]
     I_t     = f(history), ``DeltaMemory``
-    h_t     = transformer(token_1..t | A_l(I_t))
+    h_t     = mix(token_1..t, I_1..t), what a subclass says
     Y_j     = T log sum_m exp((<q_m, e_j> + weight_m) / T) + bias_j,
               q_m = sum_s c_ms m_s + W_m h_t
 
     All log-odds are scaled by ``sharpness``: 1 where they are fitted to behaviour, more where they
     act, because a slate drawn from odds as flat as a belief is little better than chance.
 
-    W_m is zero at initialisation, so that the network starts as the discounted regression that its
-    memories are.
+    W_m is zero at initialisation, so that every network starts as the discounted regression that
+    its memories are.
 
     Args:
         features: [N, F] public item vectors, unit rows.
         bias: [N] what an item gets on average, in the unit of feedback.
         log_worth: [N] log of the reward per unit of feedback.
         num_requests: R.
-        config: shape of the network.
+        config: shape of the network, of the class ``Config``.
     """
+
+    Config: ClassVar[type[NetworkConfig]] = NetworkConfig
+    longest: ClassVar[float] = float("inf")  # slates until users are better read anew
 
     features: Tensor
     average: Tensor
@@ -165,21 +155,7 @@ class InterestNetwork(nn.Module):
         self.request = nn.Embedding(num_requests, 16)
         self.token = nn.Linear(3 * size + 3 + 16 + 4, hidden)
         self.memory = DeltaMemory(size, config.half_lives, surprise=config.surprise)
-        self.backbone = make_backbone(
-            LlamaConfig(
-                vocab_size=1,
-                hidden_size=hidden,
-                intermediate_size=2 * hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                num_key_value_heads=config.heads,
-                max_position_embeddings=4096,
-                bos_token_id=None,
-                eos_token_id=None,
-            )
-        )
-        self.interest = nn.Sequential(nn.Linear(self.memory.width, hidden), nn.SiLU())
-        self.adjuster = InterestAdjuster(self.backbone.config, hidden, config.rank, rotary=True)
+        self.build()
         scales, vectors = self.memory.scales, config.vectors
         self.read = nn.Parameter(8.0 + 0.5 * torch.randn(vectors, scales))
         self.vectors = nn.Linear(hidden, vectors * size, bias=False)
@@ -191,6 +167,34 @@ class InterestNetwork(nn.Module):
         for layer in (self.vectors, self.vector_weight):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.vector_weight.bias)
+
+    # --- what a subclass says --------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self) -> None:
+        """Makes the layers that ``mix`` needs."""
+
+    @abstractmethod
+    def mix(
+        self, token: Tensor, context: Tensor, carry: Any = None, place: int = 0
+    ) -> tuple[Tensor, Any]:
+        """What the slates so far come to, at each of T more slates; nothing looks ahead.
+
+        Args:
+            token: [B, T, hidden].
+            context: [B, T, W] the interest after each slate.
+            carry: what the call before returned, None at the beginning.
+            place: of the first slate, where it is the first of users who join others.
+
+        Returns:
+            [B, T, hidden], and what the next call goes on from.
+        """
+
+    def mix_whole(self, token: Tensor, context: Tensor) -> Tensor:
+        """``mix`` of whole episodes, after which nothing comes."""
+        return self.mix(token, context)[0]
+
+    # --- what callers use ------------------------------------------------------------------------
 
     @property
     def embedding(self) -> Tensor:
@@ -214,11 +218,10 @@ class InterestNetwork(nn.Module):
             time: [B, T, 4] the time of that request.
             last: score only this many requests at the end.
         """
-        token, memories, context = self._digest(slates, feedback, request, time, None)
-        adjust = self.adjuster(self.interest(context)) if self.config.conditioned else None
-        hidden = self.backbone(inputs_embeds=token, interest=adjust, use_cache=False)
+        token, memories, context = self.digest(slates, feedback, request, time)
+        hidden = self.mix_whole(token, context)
         keep = slice(None) if last is None else slice(-last, None)
-        return self._read(hidden.last_hidden_state[:, keep], memories[:, keep], context[:, keep])
+        return self.read_out(hidden[:, keep], memories[:, keep], context[:, keep])
 
     def begin(
         self,
@@ -226,43 +229,42 @@ class InterestNetwork(nn.Module):
         feedback: Tensor,
         request: Tensor,
         time: Tensor,
-        offset: int = 0,
+        join: Memory | None = None,
     ) -> tuple[Output, Memory]:
         """As ``forward``, for the last request only, keeping what ``step`` needs to go on.
 
-        ``offset`` is the place of the first slate in a cache that these users join.
+        ``join`` is the memory of others in which these users will overwrite some.
         """
-        token, memories, context = self._digest(slates, feedback, request, time, None)
-        adjust = self.adjuster(self.interest(context)) if self.config.conditioned else None
-        place = torch.arange(offset, offset + token.shape[1])[None]
-        hidden = self.backbone(
-            inputs_embeds=token, position_ids=place, interest=adjust, use_cache=True
-        )
-        output = self._read(hidden.last_hidden_state[:, -1:], memories[:, -1:], context[:, -1:])
-        mask = torch.ones(token.shape[:2], dtype=torch.bool)
-        return output, Memory(memories[:, -1], hidden.cache, mask)
+        token, memories, context = self.digest(slates, feedback, request, time)
+        length = token.shape[1]
+        place = 0 if join is None else join.length - length
+        hidden, carry = self.mix(token, context, None, place)
+        output = self.read_out(hidden[:, -1:], memories[:, -1:], context[:, -1:])
+        return output, Memory(memories[:, -1], carry, length)
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
     ) -> tuple[Output, Memory]:
         """One more slate [B, 1, K] of each user: the cost of one token, whatever the history."""
-        token, memories, context = self._digest(slates, feedback, request, time, memory.interest)
-        adjust = self.adjuster(self.interest(context)) if self.config.conditioned else None
-        mask = torch.cat((memory.mask, memory.mask.new_ones(len(token), 1)), 1)
-        hidden = self.backbone(
-            inputs_embeds=token,
-            attention_mask=None if mask.all() else mask,
-            cache=memory.cache,
-            interest=adjust,
-            use_cache=True,
-        )
-        output = self._read(hidden.last_hidden_state, memories, context)
-        return output, Memory(memories[:, -1], hidden.cache, mask)
+        token, memories, context = self.digest(slates, feedback, request, time, memory.interest)
+        hidden, carry = self.mix(token, context, memory.carry)
+        output = self.read_out(hidden, memories, context)
+        return output, Memory(memories[:, -1], carry, memory.length + 1)
 
-    def _digest(
-        self, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor, start: Tensor | None
+    # --- slates in, scores out -------------------------------------------------------------------
+
+    def digest(
+        self,
+        slates: Tensor,
+        feedback: Tensor,
+        request: Tensor,
+        time: Tensor,
+        start: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [B, T, hidden], memories [B, T, S, F] and the context vectors [B, T, W]."""
+        """Tokens [B, T, hidden], memories [B, T, S, F] and the context vectors [B, T, W].
+
+        ``start`` [B, S, F] are the memories before; None where nothing is known.
+        """
         shown = (slates >= 0).to(feedback.dtype)
         item = slates.clamp_min(0)
         embedding = self.embedding[item] * shown[..., None]  # [B, T, K, F]
@@ -283,7 +285,8 @@ class InterestNetwork(nn.Module):
         memories, surprise = self.memory(start, embedding, target, taken)
         return token, memories, torch.cat((memories.flatten(2), surprise), -1)
 
-    def _read(self, hidden: Tensor, memories: Tensor, context: Tensor) -> Output:
+    def read_out(self, hidden: Tensor, memories: Tensor, context: Tensor) -> Output:
+        """Item scores and value at each request, from what ``mix`` and ``digest`` gave."""
         batch, steps = hidden.shape[:2]
         vectors, size = self.config.vectors, self.features.shape[1]
         query = torch.einsum("ms,btsf->btmf", self.read, memories)
@@ -298,8 +301,3 @@ class InterestNetwork(nn.Module):
             self.embedding,
             self.sharpness * bias,
         )
-
-
-def config_dict(config: NetworkConfig) -> dict[str, Any]:
-    """The configuration as plain data, for a run folder."""
-    return asdict(config)

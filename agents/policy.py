@@ -13,8 +13,9 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from .diversity import diverse_slates
-from .network import InterestNetwork, Memory, NetworkConfig, Output
+from .network import Memory, Network, NetworkConfig, Output
 from .slate import entropy, log_probability, sample_slate
+from .transformer import InterestNetwork
 
 _UNAVAILABLE = -1e9
 
@@ -42,7 +43,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         action_space: of the environment.
         lr_schedule: learning rate by remaining progress.
         items: what the network is told of the items.
-        network: its shape.
+        network: its shape, of the ``Config`` of its class; None for the defaults.
+        network_class: which network.
         optimizer_kwargs: of AdamW.
     """
 
@@ -53,10 +55,12 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         items: ItemTable,
         network: NetworkConfig | None = None,
+        network_class: type[Network] = InterestNetwork,
         use_sde: bool = False,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self.items, self.network_config = items, network or NetworkConfig()
+        self.items, self.network_class = items, network_class
+        self.network_config = network_class.Config() if network is None else network
         assert isinstance(action_space, spaces.MultiDiscrete)
         self.slots = len(action_space.nvec)
         super().__init__(
@@ -73,7 +77,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         request = self.observation_space["request"]
         assert isinstance(request, spaces.Discrete)
         worth = torch.as_tensor(self.items.worth)
-        self.network = InterestNetwork(
+        self.network = self.network_class(
             torch.as_tensor(self.items.features),
             torch.as_tensor(self.items.average),
             (worth / worth.mean() + self.network_config.loyalty).log(),
@@ -97,6 +101,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             "lr_schedule": self._dummy_schedule,
             "items": self.items,
             "network": self.network_config,
+            "network_class": self.network_class,
             "optimizer_kwargs": self.optimizer_kwargs,
         }
 
@@ -172,14 +177,13 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         starts = np.zeros(len(obs["slates"]), bool)
         if episode_start is not None:
             starts |= np.atleast_1d(episode_start).astype(bool)
-        if state is None or starts.all() or state.full:
+        if state is None or starts.all() or state.length >= self.network.longest:
             return self.network.begin(*window(obs))
         output, state = self.network.step(state, *newest(obs))
         if starts.any():
             rows = torch.as_tensor(np.flatnonzero(starts))
-            place = state.mask.shape[1] - obs["slates"].shape[1]
             slates, feedback, request, time = (part[rows] for part in window(obs))
-            fresh, memory = self.network.begin(slates, feedback, request, time, place)
+            fresh, memory = self.network.begin(slates, feedback, request, time, join=state)
             state.replace(rows, memory)
             output.put(rows, fresh)
         return output, state

@@ -27,21 +27,7 @@ def batch_env(num_envs=6, **options):
 
 @pytest.fixture(scope="module")
 def learner():
-    torch.set_num_threads(1)
-    learner = make_learner("interest-attention", "ppo", batch_env(), seed=0, hidden=16)
-    stirred = learner.policy.network
-    torch.nn.init.normal_(stirred.adjuster.gain.weight, std=0.3)
-    torch.nn.init.normal_(stirred.vectors.weight, std=0.3)
-    return learner
-
-
-def random_episodes(num_items=1000, batch=3, steps=20, slots=4):
-    generator = torch.Generator().manual_seed(0)
-    slates = torch.randint(num_items, (batch, steps, slots), generator=generator)
-    feedback = torch.zeros(batch, steps, slots)
-    feedback[..., 1] = torch.rand(batch, steps, generator=generator).round()
-    request = torch.zeros(batch, steps, dtype=torch.long)
-    return slates, feedback, request, torch.zeros(batch, steps, 4)
+    return make_learner("interest-attention", "ppo", batch_env(), seed=0, hidden=16)
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -73,68 +59,6 @@ def test_a_surprise_opens_the_forget_gate():
     calm, _ = memory(before, shown, torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
     shaken, _ = memory(before, shown, torch.ones(1, 1, 1), torch.ones(1, 1, 1))
     assert shaken[0, 0, 0, 0] < calm[0, 0, 0, 0] - 0.01
-
-
-# --- network ------------------------------------------------------------------------------------
-
-
-def test_cached_steps_agree_with_one_causal_pass(learner):
-    network, parts = learner.policy.network, random_episodes()
-    with torch.no_grad():
-        whole = network(*parts, last=12).scores
-        output, memory = network.begin(*(p[:, :9] for p in parts))
-        torch.testing.assert_close(output.scores[:, 0], whole[:, 0], atol=1e-5, rtol=0)
-        for step in range(1, 12):
-            output, memory = network.step(memory, *(p[:, 8 + step : 9 + step] for p in parts))
-            torch.testing.assert_close(output.scores[:, 0], whole[:, step], atol=1e-5, rtol=0)
-
-
-def test_a_later_slate_changes_no_earlier_score(learner):
-    network, parts = learner.policy.network, random_episodes()
-    with torch.no_grad():
-        before = network(*parts).scores[:, :-1]
-        parts[0][:, -1] = 7
-        after = network(*parts).scores[:, :-1]
-    torch.testing.assert_close(before, after, atol=0, rtol=0)
-
-
-def test_an_untrained_network_recommends_far_better_than_chance():
-    env = batch_env(64, history=50, horizon=20)
-    policy = make_learner("interest-attention", "ppo", env, seed=0).policy
-    env.seed(10**7)
-    observation, state, reward = env.reset(), None, 0.0
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        slates, state = policy.predict(observation, state, deterministic=True)
-        observation, gained, _, _ = env.step(slates)
-        reward += gained.mean()
-    env.seed(10**7)
-    env.reset()
-    chance = 0.0
-    for _ in range(20):
-        chance += env.step(generator.integers(1000, size=(64, 4)))[1].mean()
-    assert reward > 2 * chance
-
-
-def test_rows_whose_episode_starts_are_read_anew(learner):
-    env = batch_env(5)
-    policy = learner.policy
-    env.seed(3)
-    observation, state = env.reset(), None
-    start = np.zeros(5, bool)
-    for _ in range(15):  # beyond the horizon: every row starts a second episode on the way
-        slates, state = policy.predict(observation, state, start, deterministic=True)
-        observation, _, start, _ = env.step(slates)
-        fresh, _ = policy.predict(observation, None, None, deterministic=True)
-        with torch.no_grad():
-            tensors = {k: torch.as_tensor(v) for k, v in observation.items()}
-            kept = policy.advance(tensors, state, start)[0].scores[start] if start.any() else None
-        if kept is not None:
-            anew = policy.advance(tensors, None, None)[0].scores[start]
-            torch.testing.assert_close(kept, anew, atol=1e-4, rtol=0)
-            break
-    assert start.any()
-    assert fresh.shape == (5, 4)
 
 
 # --- slate policy -------------------------------------------------------------------------------
