@@ -10,7 +10,6 @@ from .frozen import StaticAttentionNetwork
 from .gru import GRUNetwork
 from .mlp import MLPNetwork
 from .network import Network
-from .platform import Platform
 from .policy import InterestAttentionPolicy, ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
@@ -55,12 +54,10 @@ def make_learner(
     network, shape = NETWORKS[agent]
     given = {f.name for f in fields(network.Config)} & set(options)
     config = network.Config(**{**shape, **{name: options.pop(name) for name in given}})
-    platform = Platform.of(env)
-    items = ItemTable(platform.log.features, platform.log.bias, platform.worth)
     return ALGORITHMS[algo](
         InterestAttentionPolicy,
         env,
-        policy_kwargs={"items": items, "network": config, "network_class": network},
+        policy_kwargs={"items": ItemTable.of(env), "network": config, "network_class": network},
         seed=seed,
         tensorboard_log=tensorboard_log,
         **options,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .diversity import diverse_slates
 from .network import Memory, Network, NetworkConfig, Output
+from .platform import Platform
 from .slate import entropy, log_probability, sample_slate
 from .transformer import InterestNetwork
 
@@ -34,6 +35,16 @@ class ItemTable:
     average: np.ndarray
     worth: np.ndarray
 
+    @classmethod
+    def of(cls, source: Any) -> ItemTable:
+        """The table of an environment, or of its action space.
+
+        Raises:
+            ValueError: if it is none of driftrec's.
+        """
+        platform = Platform.of(source)
+        return cls(platform.log.features, platform.log.bias, platform.worth)
+
 
 class InterestAttentionPolicy(ActorCriticPolicy):
     """Serves whole observations (the last H slates), or one slate after another from a cache.
@@ -42,10 +53,14 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         observation_space: of the environment.
         action_space: of the environment.
         lr_schedule: learning rate by remaining progress.
-        items: what the network is told of the items.
+        items: what the network is told of the items; None asks the action space.
         network: its shape, of the ``Config`` of its class; None for the defaults.
         network_class: which network.
-        optimizer_kwargs: of AdamW.
+        optimizer_class: what descends.
+        optimizer_kwargs: of the optimizer.
+
+    Raises:
+        ValueError: for an action space that has no slates, or does not know its items.
     """
 
     def __init__(
@@ -53,22 +68,25 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        items: ItemTable,
+        items: ItemTable | None = None,
         network: NetworkConfig | None = None,
         network_class: type[Network] = InterestNetwork,
         use_sde: bool = False,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.AdamW,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self.items, self.network_class = items, network_class
+        if not isinstance(action_space, spaces.MultiDiscrete):
+            raise ValueError(f"action_space must be MultiDiscrete([N] * K), got {action_space}")
+        self.items = ItemTable.of(action_space) if items is None else items
+        self.network_class = network_class
         self.network_config = network_class.Config() if network is None else network
-        assert isinstance(action_space, spaces.MultiDiscrete)
         self.slots = len(action_space.nvec)
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
             use_sde=False,
-            optimizer_class=torch.optim.AdamW,
+            optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs or {"weight_decay": 1e-4},
         )
 
@@ -102,6 +120,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             "items": self.items,
             "network": self.network_config,
             "network_class": self.network_class,
+            "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
         }
 
