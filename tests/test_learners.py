@@ -13,7 +13,13 @@ import driftrec.envs  # noqa: F401
 from driftrec.agents.episodes import Episodes, discounted, slot_advantage
 from driftrec.agents.interest import DeltaMemory, _Scan
 from driftrec.agents.learners import load_learner, make_learner
-from driftrec.agents.losses import choice_loss, clipped_surrogate, score_function, teacher_loss
+from driftrec.agents.losses import (
+    choice_loss,
+    clipped_surrogate,
+    score_function,
+    teacher_loss,
+    top_k_score_function,
+)
 from driftrec.agents.slate import entropy, log_probability, sample_slate
 from driftrec.envs.sb3 import BatchVecEnv
 
@@ -118,6 +124,44 @@ def test_the_score_function_weighs_log_probabilities():
     log_prob = torch.tensor([[[-1.0, -2.0]]])
     advantage = torch.tensor([[[2.0, 1.0]]])
     assert float(score_function(log_prob, advantage, torch.ones(1, 1))) == pytest.approx(2.0)
+
+
+def test_the_top_k_correction_by_hand():
+    share = torch.tensor([[[0.25, 0.9, 0.5]]]).log().requires_grad_()
+    ratio = torch.tensor([[[3.0, 1.0, 0.5]]])
+    advantage = torch.tensor([[[2.0, 1.0, -1.0]]])
+    loss = top_k_score_function(share, ratio.log(), advantage, 2.0, torch.ones(1, 1))
+    loss.backward()
+    # min(rho, c) K (1 - pi)^(K - 1) A, with K = 3 and c = 2
+    weight = [2 * 3 * 0.75**2 * 2, 1 * 3 * 0.1**2 * 1, 0.5 * 3 * 0.5**2 * -1]
+    np.testing.assert_allclose(share.grad[0, 0], -np.array(weight) / 3, rtol=1e-4)
+    expected = -np.mean(np.array(weight) * np.log([0.25, 0.9, 0.5]))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_with_one_slot_and_its_own_slates_nothing_is_corrected():
+    log_prob, advantage = torch.tensor([[[-0.3]]]), torch.tensor([[[2.0]]])
+    corrected = top_k_score_function(
+        log_prob, torch.zeros(1, 1, 1), advantage, 10.0, torch.ones(1, 1)
+    )
+    assert corrected == score_function(log_prob, advantage, torch.ones(1, 1))
+
+
+def test_reinforce_corrects_when_it_is_told_to():
+    weights = []
+    for options in ({}, {"top_k_correction": True}, {"top_k_correction": True, "ratio_cap": 1.0}):
+        env = batch_env(8)
+        learner = make_learner(
+            "gru", "reinforce", env, seed=1, hidden=16, episode_batch=4, **options
+        )
+        env.seed(1)
+        learner.learn(96)
+        weights.append(torch.cat([p.detach().flatten() for p in learner.policy.parameters()]))
+        assert weights[-1].isfinite().all()
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])  # the second batch is no longer the policy's own
+    with pytest.raises(ValueError, match=r"ratio_cap must be at least 1, got 0\.5"):
+        make_learner("gru", "reinforce", batch_env(2), ratio_cap=0.5)
 
 
 def hand_made(left: bool) -> Episodes:
