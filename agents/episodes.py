@@ -8,7 +8,7 @@ Stable-Baselines3's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -138,6 +138,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self._updates_done = 0
+        self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
         super().__init__(
             policy,
             env,
@@ -173,6 +174,27 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     def pretraining(self) -> bool:
         """Whether the episodes at hand are learned from by pretraining."""
         return self.num_timesteps <= self.pretrain_steps
+
+    # --- random streams -------------------------------------------------------------------------
+
+    def streams(self) -> dict[str, Any]:
+        """Where all random streams stand between two rollouts, for ``set_streams``."""
+        assert self.env is not None
+        session = self.env.get_attr("session")[0]
+        return {
+            "sampling": torch.get_rng_state(),
+            "shuffle": self._shuffle.bit_generator.state,
+            "users": session.seeds.copy(),
+            "episodes": session.episodes.copy(),  # each begins with a stream of its own
+        }
+
+    def set_streams(self, streams: Mapping[str, Any]) -> None:
+        """Puts all random streams where they stood."""
+        assert self.env is not None
+        session = self.env.get_attr("session")[0]
+        torch.set_rng_state(streams["sampling"])
+        self._shuffle.bit_generator.state = streams["shuffle"]
+        session.seeds[:], session.episodes[:] = streams["users"], streams["episodes"]
 
     # --- playing ------------------------------------------------------------------------------
 
