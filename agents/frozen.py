@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .network import Memory, Output
+from .network import Memory
+from .output import Output
 from .transformer import InterestNetwork
 
 

@@ -22,6 +22,7 @@ class MLPConfig(NetworkConfig):
     window: int = 8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.window < 1:
             raise ValueError(f"window must be at least 1, got {self.window}")
 

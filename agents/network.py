@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .heads import HEADS
 from .interest import DeltaMemory
+from .output import Output
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class NetworkConfig:
             better served by some of each than by the highest peak alone.
         loyalty: what pleasing a user is worth beyond the reward, in mean worths of an item: who is
             pleased stays. Where the scores begin, and part of what a privileged teacher shows.
+        head: how slates are drawn, a name in ``HEADS``.
+
+    Raises:
+        ValueError: for an unknown head, or one that cannot do with so many vectors.
     """
 
     hidden: int = 64
@@ -34,6 +40,13 @@ class NetworkConfig:
     surprise: bool = True
     diversity: float = 1.0
     loyalty: float = 0.5
+    head: str = "plackett-luce"
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
+        if HEADS[self.head].whole and self.vectors != 1:
+            raise ValueError(f"vectors must be 1 with the head {self.head}, got {self.vectors}")
 
 
 @dataclass
@@ -55,53 +68,6 @@ class Memory:
         """Overwrites users whose next episode began."""
         self.interest[rows] = other.interest
         self.carry[rows] = other.carry
-
-
-@dataclass
-class Output:
-    """What the network says at T requests of B users.
-
-    Attributes:
-        query: [B, T, M, F] interest vectors q_m, and ``weight`` [B, T, M] of each.
-        value: [B, T] expected discounted reward to come.
-        interest: [B, T, S, F] the memories.
-        embedding: [N, F] item vectors, and ``bias`` [N] of each.
-    """
-
-    query: Tensor
-    weight: Tensor
-    value: Tensor
-    interest: Tensor = field(repr=False)
-    embedding: Tensor = field(repr=False)
-    bias: Tensor = field(repr=False)
-
-    @property
-    def scores(self) -> Tensor:
-        """[B, T, N] log-odds Y of recommending each item."""
-        match = self.query @ self.embedding.T + self.weight[..., None]
-        return match.logsumexp(2) + self.bias
-
-    def scores_of(self, items: Tensor) -> Tensor:
-        """[B, T, n] the scores of some items [B, T, n]."""
-        match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
-        return (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
-
-    def log_total(self) -> Tensor:
-        """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
-        rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
-        match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
-        match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
-        return match.view(rows, -1).logsumexp(1).view(self.value.shape)
-
-    def put(self, rows: Tensor, other: Output) -> None:
-        """Overwrites users in ``rows``."""
-        for name in ("query", "weight", "value", "interest"):
-            getattr(self, name)[rows] = getattr(other, name)
-
-    def at(self, steps: Tensor) -> Output:
-        """The output at some of the requests."""
-        parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
-        return Output(**parts, embedding=self.embedding, bias=self.bias)
 
 
 class Network(nn.Module, ABC):
@@ -149,7 +115,11 @@ class Network(nn.Module, ABC):
         self.register_buffer("average", bias)
         self.register_buffer("sharpness", torch.ones(()))
         self.metric = nn.Parameter(torch.eye(size))
-        self.item_own = nn.Parameter(torch.zeros_like(features))
+        head = HEADS[config.head]
+        own = torch.zeros_like(features)
+        if not head.item_features:
+            own = torch.randn_like(features) / size**0.5
+        self.item_own = nn.Parameter(own)
         self.item_bias = nn.Parameter(log_worth.clone())
         self.bias_weight = nn.Parameter(torch.tensor(8.0))
         self.request = nn.Embedding(num_requests, 16)
@@ -167,6 +137,7 @@ class Network(nn.Module, ABC):
         for layer in (self.vectors, self.vector_weight):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.vector_weight.bias)
+        self.head = head(size)
 
     # --- what a subclass says --------------------------------------------------------------------
 
@@ -199,6 +170,8 @@ class Network(nn.Module, ABC):
     @property
     def embedding(self) -> Tensor:
         """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
+        if not self.head.item_features:
+            return self.item_own
         return self.features @ self.metric + self.item_own
 
     def forward(

@@ -9,7 +9,7 @@ import torch
 
 from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
 from .losses import score_function, top_k_score_function
-from .network import Output
+from .output import Output
 
 
 class EpisodeReinforce(EpisodeAlgorithm):
@@ -24,7 +24,8 @@ class EpisodeReinforce(EpisodeAlgorithm):
         **kwargs: of ``EpisodeAlgorithm``.
 
     Raises:
-        ValueError: for a ratio_cap below 1, which would weigh down the policy's own slates.
+        ValueError: for a ratio_cap below 1, which would weigh down the policy's own slates, and for
+            top_k_correction with a head that does not draw items.
     """
 
     name: ClassVar[str] = "reinforce"
@@ -36,6 +37,12 @@ class EpisodeReinforce(EpisodeAlgorithm):
             raise ValueError(f"ratio_cap must be at least 1, got {ratio_cap}")
         self.top_k_correction, self.ratio_cap = top_k_correction, ratio_cap
         super().__init__(*args, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        head = self.policy.network_config.head
+        if self.top_k_correction and self.policy.network.head.whole:
+            raise ValueError(f"top_k_correction must be False with the head {head}")
 
     def learn_from(self, episodes: Episodes) -> None:
         """One pass."""

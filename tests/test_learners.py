@@ -177,6 +177,7 @@ def hand_made(left: bool) -> Episodes:
         alive=torch.ones(1, 2),
         log_probability=torch.zeros(1, 2, 2),
         value=value,
+        proto=torch.zeros(1, 2, 0),
     )
 
 
