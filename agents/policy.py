@@ -94,8 +94,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         assert isinstance(request, spaces.Discrete)
         worth = torch.as_tensor(self.items.worth)
         self.network = self.network_class(
-            torch.as_tensor(self.items.features),
-            torch.as_tensor(self.items.average),
+            torch.tensor(self.items.features),  # copies: loading writes into them
+            torch.tensor(self.items.average),
             (worth / worth.mean() + self.network_config.loyalty).log(),
             int(request.n),
             self.network_config,

@@ -12,9 +12,9 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
-import driftrec.agents.sb3
 from driftrec.agents.gru import GRUConfig, GRUNetwork
 from driftrec.agents.platform import Platform
+from driftrec.agents.sb3 import InterestAttentionPolicy
 from driftrec.envs.config import make_simulator
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.envs.spaces import SlateSpace
@@ -89,10 +89,22 @@ def test_the_action_space_knows_its_items_and_is_an_ordinary_one_otherwise():
     assert len(pickle.dumps(space)) < 1000  # the recipe, not the world
 
 
+def test_loading_a_model_leaves_the_platforms_own_log_alone(model):
+    log = Platform.of(model.action_space).log
+    before = log.features.copy()
+    other = {
+        k: v + 1 if k == "network.features" else v for k, v in model.policy.state_dict().items()
+    }
+    InterestAttentionPolicy(
+        model.observation_space, model.action_space, lambda _: 1e-3
+    ).load_state_dict(other)
+    np.testing.assert_array_equal(log.features, before)
+
+
 def test_spaces_without_items_are_refused():
     vector = gym.make_vec(VIDEO, num_envs=2, **SMALL)
     observation = vector.single_observation_space
-    policy = driftrec.agents.sb3.InterestAttentionPolicy
+    policy = InterestAttentionPolicy
     with pytest.raises(ValueError, match="MultiDiscrete, which has no 'simulator'"):
         policy(observation, gym.spaces.MultiDiscrete([1000] * 4), lambda _: 1e-3)
     with pytest.raises(ValueError, match="action_space must be MultiDiscrete"):
