@@ -36,7 +36,7 @@ class Validation(BaseCallback):
         every: user-steps from one validation to the next.
         total: user-steps of the whole training, for the progress bar.
         folder: where the models and ``metrics.csv`` go.
-        patience: validations without a new best after which training ends; 0: it never does.
+        early_stop: validations without a new best after which training ends; 0: it never does.
         progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
     """
 
@@ -51,7 +51,7 @@ class Validation(BaseCallback):
         every: int,
         total: int,
         folder: Path,
-        patience: int = 0,
+        early_stop: int = 0,
         progress: bool | None,
     ) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Validation(BaseCallback):
         self._every, self._next, self.folder = every, 0, folder
         self._rows: list[dict[str, float]] = []
         self._started = time.perf_counter()
-        self._patience, self._waited = patience, 0
+        self._early_stop, self._waited = early_stop, 0
         self._boundary: dict[str, Any] | None = None
         self._progress = progress
         self._bar = bar(progress, total=total, unit="step", unit_scale=True, desc=folder.name)
@@ -73,8 +73,8 @@ class Validation(BaseCallback):
 
     @property
     def stopped(self) -> bool:
-        """Whether the patience is at an end."""
-        return 0 < self._patience <= self._waited
+        """Whether nothing better has come for too long."""
+        return 0 < self._early_stop <= self._waited
 
     def close(self) -> None:
         """Keep the newest model and release the environment; also after Ctrl-C."""

@@ -123,9 +123,11 @@ Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Go on with this interrupted run, with its own settings."),
 ]
-Patience = Annotated[
+EarlyStop = Annotated[
     int,
-    typer.Option("--patience", min=0, help="End after so many validations without a new best."),
+    typer.Option(
+        "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
+    ),
 ]
 
 
@@ -147,7 +149,7 @@ def train(
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
     seed: Seed = 0,
     num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 128,
-    patience: Patience = 0,
+    early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
     privileged: Privileged = True,
     catalog: Catalog = None,
@@ -189,7 +191,7 @@ def train(
             "privileged": privileged,
             **parse_options(option or []),
         },
-        patience=patience,
+        early_stop=early_stop,
     )
     show_training(training.train(config, progress=progress), as_json)
 

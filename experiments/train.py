@@ -42,7 +42,7 @@ class TrainConfig:
         learner_options: options of the policy and the algorithm.
         validations: how often the agent is validated, the start and the end not counted.
         validation_users: users it is validated on, never met in training.
-        patience: validations without a new best after which training ends; 0: it never does.
+        early_stop: validations without a new best after which training ends; 0: it never does.
     """
 
     out: str
@@ -56,14 +56,14 @@ class TrainConfig:
     learner_options: Mapping[str, Any] = field(default_factory=dict)
     validations: int = 20
     validation_users: int = 256
-    patience: int = 0
+    early_stop: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_envs", "validations", "validation_users"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.patience < 0:
-            raise UserError(f"patience must be at least 0, got {self.patience}")
+        if self.early_stop < 0:
+            raise UserError(f"early_stop must be at least 0, got {self.early_stop}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class TrainResult:
         best_step: user-steps after which it was reached.
         seconds: wall time, what came before an interruption included.
         interrupted: whether Ctrl-C ended it early.
-        stopped: whether its patience was at an end.
+        stopped: whether it ended early, nothing better having come.
     """
 
     folder: Path
@@ -200,7 +200,7 @@ def _build(
         every=max(1, config.steps // config.validations),
         total=config.steps,
         folder=folder,
-        patience=config.patience,
+        early_stop=config.early_stop,
         progress=progress,
     )
     return learner, validation, world

@@ -177,7 +177,7 @@ def test_only_an_interrupted_run_is_resumed(result: TrainResult, tmp_path: Path)
         resume(tmp_path)
 
 
-def test_training_ends_when_its_patience_does(
+def test_training_ends_when_nothing_better_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from driftrec.experiments.callbacks import Validation
@@ -188,13 +188,15 @@ def test_training_ends_when_its_patience_does(
         self._keep(next(scores))
 
     monkeypatch.setattr(Validation, "_validate", validate)
-    stopped = train(replace(CONFIG, out=str(tmp_path / "a"), steps=800, validations=10, patience=2))
+    stopped = train(
+        replace(CONFIG, out=str(tmp_path / "a"), steps=800, validations=10, early_stop=2)
+    )
     assert stopped.stopped and not stopped.interrupted
     assert (stopped.steps, stopped.score, stopped.best_step) == (240, 0.3, 80)
     assert [int(row["steps"]) for row in metrics(tmp_path / "a")] == [0, 80, 160, 240]
     assert "stopped early" in describe_result(stopped)
-    with pytest.raises(UserError, match="patience must be at least 0, got -1"):
-        replace(CONFIG, patience=-1)
+    with pytest.raises(UserError, match="early_stop must be at least 0, got -1"):
+        replace(CONFIG, early_stop=-1)
 
 
 # --- refusals -----------------------------------------------------------------------------------
