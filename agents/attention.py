@@ -18,7 +18,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModel,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -65,12 +71,67 @@ def interest_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """Scaled dot-product attention of [B, H, T, D] with the query adjusted by ``interest``."""
     if interest is not None:
-        query = interest.adjust(query, module.layer_idx)  # type: ignore[arg-type]
+        layer = getattr(module, "layer_idx", None)
+        if not isinstance(layer, int):
+            raise ValueError(
+                f"{type(module).__name__} does not say which layer it is in (layer_idx): the "
+                "interest adjusts each layer in its own way"
+            )
+        query = interest.adjust(query, layer)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
 AttentionInterface.register(NAME, interest_attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def query_shape(config: PretrainedConfig) -> tuple[int, int, int]:
+    """Layers L, heads H and the dimensions D of a head."""
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return config.num_hidden_layers, heads, size
+
+
+def make_backbone(config: PretrainedConfig) -> PreTrainedModel:
+    """A transformer of random weights whose every layer lets the interest into its attention.
+
+    Raises:
+        ValueError: for a family that does not, see ``check_adjustable``.
+    """
+    model = AutoModel.from_config(config, attn_implementation=NAME)
+    check_adjustable(model)
+    return model
+
+
+def check_adjustable(model: PreTrainedModel) -> None:
+    """Refuses a model that swallows the interest: some families do, and say nothing.
+
+    Runs it on three tokens, with A_l = 2 and without, and draws no random number.
+
+    Raises:
+        ValueError: naming the family, what was seen and what works.
+    """
+    layers, heads, size = query_shape(model.config)
+    embedding, training = model.get_input_embeddings(), model.training
+    assert isinstance(embedding, nn.Embedding)
+    width = embedding.embedding_dim
+    tokens = torch.linspace(-1, 1, 3 * width).cos().view(1, 3, width)
+    unused = torch.zeros(layers, heads, size, 0)
+    double = Adjustment(torch.ones(1, 3, layers, heads, size), None, unused, unused)
+    model.eval()  # dropout would draw, and differ between the runs
+    with torch.no_grad():
+        plain, adjusted = (
+            model(inputs_embeds=tokens, interest=interest).last_hidden_state
+            for interest in (None, double)
+        )
+    model.train(training)
+    if double.calls != layers or torch.equal(plain, adjusted):
+        raise ValueError(
+            "config must be of a family that passes the interest to its attention, got "
+            f"{model.config.model_type!r}: it reached {double.calls} of {layers} layers and the "
+            f"output {'stayed as it was' if torch.equal(plain, adjusted) else 'moved'}; "
+            "bert, gpt2, llama, qwen2 and others of transformers' attention interface do"
+        )
 
 
 class InterestAdjuster(nn.Module):
@@ -90,11 +151,9 @@ class InterestAdjuster(nn.Module):
 
     def __init__(self, config: PretrainedConfig, width: int, rank: int, rotary: bool) -> None:
         super().__init__()
-        heads = config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        self.shape = (config.num_hidden_layers, heads, size // 2 if rotary else size)
+        layers, heads, size = query_shape(config)
+        self.shape = (layers, heads, size // 2 if rotary else size)
         self.rotary, self.rank = rotary, rank
-        layers = config.num_hidden_layers
         self.gain = nn.Linear(width, self.shape[0] * self.shape[1] * self.shape[2])
         self.scale = nn.Linear(width, layers * rank) if rank else None
         for head in (self.gain, self.scale):

@@ -8,7 +8,7 @@ Stable-Baselines3's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -20,10 +20,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from .heads import Draw
 from .losses import choice_loss, teacher_loss
-from .network import Output
-from .policy import InterestAttentionPolicy, masked, newest, slate_log_probability, window
-from .slate import entropy, log_probability
+from .output import Output
+from .policy import InterestAttentionPolicy, newest, window
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Episodes:
         alive: [B, T] whether the user was still there when the step began.
         log_probability: [B, T, K] of each slot when it was drawn.
         value: [B, T + 1] of each step when it was taken; 0 after the user has left.
+        proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
         teacher: what a teacher that knows the users would show, or None.
     """
 
@@ -63,6 +64,7 @@ class Episodes:
     alive: Tensor
     log_probability: Tensor
     value: Tensor
+    proto: Tensor
     teacher: Teacher | None = None
 
     @property
@@ -138,6 +140,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self._updates_done = 0
+        self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
         super().__init__(
             policy,
             env,
@@ -174,6 +177,27 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """Whether the episodes at hand are learned from by pretraining."""
         return self.num_timesteps <= self.pretrain_steps
 
+    # --- random streams -------------------------------------------------------------------------
+
+    def streams(self) -> dict[str, Any]:
+        """Where all random streams stand between two rollouts, for ``set_streams``."""
+        assert self.env is not None
+        session = self.env.get_attr("session")[0]
+        return {
+            "sampling": torch.get_rng_state(),
+            "shuffle": self._shuffle.bit_generator.state,
+            "users": session.seeds.copy(),
+            "episodes": session.episodes.copy(),  # each begins with a stream of its own
+        }
+
+    def set_streams(self, streams: Mapping[str, Any]) -> None:
+        """Puts all random streams where they stood."""
+        assert self.env is not None
+        session = self.env.get_attr("session")[0]
+        torch.set_rng_state(streams["sampling"])
+        self._shuffle.bit_generator.state = streams["shuffle"]
+        session.seeds[:], session.episodes[:] = streams["users"], streams["episodes"]
+
     # --- playing ------------------------------------------------------------------------------
 
     def collect_rollouts(
@@ -203,16 +227,12 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
                 tape.ask_teacher(env, self.policy.network_config.loyalty * self.reward_scale)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
-                scores = masked(output.scores[:, 0], tape.observation)
-                if exploring:
-                    scores = scores * sharp
-                slates = self.policy.choose(scores, deterministic=False)
-                log_prob = slate_log_probability(scores, slates)
-            observation, reward, done, infos = env.step(slates.numpy())
+                draw = self.policy.network.head.draw(
+                    output, self.policy.slots, sharp if exploring else 1.0
+                )
+            observation, reward, done, infos = env.step(draw.slates.numpy())
             self.num_timesteps += env.num_envs
-            tape.record(
-                step, slates, log_prob, output.value[:, 0], observation, reward, done, infos
-            )
+            tape.record(step, draw, output.value[:, 0], observation, reward, done, infos)
             self._update_info_buffer(infos, done)
             callback.update_locals(locals())
             if not callback.on_step():
@@ -247,15 +267,15 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         return self.policy.network(*(part[:, :-1] for part in parts), last=steps)
 
     def log_probability(self, output: Output, batch: Episodes) -> Tensor:
-        """[B, T, K] of the slots that were drawn."""
-        total = output.log_total()
-        return log_probability(output.scores_of(batch.slates[:, -batch.steps :]), total)
+        """[B, T, K] of the slots that were drawn; [B, T, 1] where slates are drawn as a whole."""
+        slates = batch.slates[:, -batch.steps :]
+        return self.policy.network.head.log_probability(output, slates, batch.proto)
 
     def entropy(self, output: Output, alive: Tensor) -> Tensor:
-        """Mean entropy of the first slot, in nats; not computed where it has no weight."""
+        """Mean entropy of the head, in nats; not computed where it has no weight."""
         if self.ent_coef == 0:
             return torch.zeros(())
-        return (entropy(output.scores) * alive).sum() / alive.sum()
+        return (self.policy.network.head.entropy(output) * alive).sum() / alive.sum()
 
     def descend(self, loss: Tensor, rate: float) -> None:
         """One gradient step."""
@@ -327,6 +347,7 @@ class _Tape:
         self.value = torch.zeros(batch, horizon + 1)
         self.present = torch.ones(batch)
         self.left = torch.zeros(batch, dtype=torch.bool)
+        self.proto: list[Tensor] = []
         self.teacher: list[tuple[Tensor, Tensor]] = []
 
     def ask_teacher(self, env: VecEnv, loyalty: float) -> None:
@@ -339,8 +360,7 @@ class _Tape:
     def record(
         self,
         step: int,
-        slates: Tensor,
-        log_prob: Tensor,
+        draw: Draw,
         value: Tensor,
         observation: Any,
         reward: np.ndarray,
@@ -349,7 +369,8 @@ class _Tape:
     ) -> None:
         """Notes one step; of a user whose episode ended, the last observation."""
         self.reward[:, step] = torch.as_tensor(reward) * self.present
-        self.alive[:, step], self.log_prob[:, step] = self.present, log_prob
+        self.alive[:, step], self.log_prob[:, step] = self.present, draw.log_probability
+        self.proto.append(draw.proto)
         self.value[:, step] = value * self.present
         for row in np.flatnonzero(done):
             for key, part in infos[row]["terminal_observation"].items():
@@ -382,6 +403,7 @@ class _Tape:
             self.alive,
             self.log_prob,
             self.value,
+            torch.stack(self.proto, 1),
             self._teacher(),
         )
 

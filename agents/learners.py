@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from .episodes import EpisodeAlgorithm
-from .network import NetworkConfig
-from .platform import Platform
+from .frozen import StaticAttentionNetwork
+from .gru import GRUNetwork
+from .mlp import MLPNetwork
+from .network import Network
 from .policy import InterestAttentionPolicy, ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
+from .transformer import InterestNetwork
 
 ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {"ppo": EpisodePPO, "reinforce": EpisodeReinforce}
-NETWORKS: dict[str, NetworkConfig] = {
-    "interest-attention": NetworkConfig(),
-    "attention": NetworkConfig(conditioned=False),
+NETWORKS: dict[str, tuple[type[Network], dict[str, Any]]] = {
+    "interest-attention": (InterestNetwork, {}),
+    "attention": (InterestNetwork, {"conditioned": False}),
+    "static-attention": (StaticAttentionNetwork, {}),
+    "gru": (GRUNetwork, {}),
+    "mlp": (MLPNetwork, {}),
 }
+"""Every network by its name: its class, and the options that differ from the class's own."""
 
 
 def make_learner(
@@ -36,7 +43,7 @@ def make_learner(
         env: a ``BatchVecEnv``.
         seed: of network, sampling and users.
         tensorboard_log: folder of TensorBoard events.
-        **options: fields of ``NetworkConfig`` and arguments of the algorithm.
+        **options: fields of the network's ``Config`` and arguments of the algorithm.
 
     Raises:
         ValueError: for an unknown agent or algorithm, with the known ones.
@@ -44,14 +51,13 @@ def make_learner(
     for name, value, known in (("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    shape = {f.name for f in fields(NetworkConfig)} & set(options)
-    network = replace(NETWORKS[agent], **{k: options.pop(k) for k in shape})
-    platform = Platform.of(env)
-    items = ItemTable(platform.log.features, platform.log.bias, platform.worth)
+    network, shape = NETWORKS[agent]
+    given = {f.name for f in fields(network.Config)} & set(options)
+    config = network.Config(**{**shape, **{name: options.pop(name) for name in given}})
     return ALGORITHMS[algo](
         InterestAttentionPolicy,
         env,
-        policy_kwargs={"items": items, "network": network},
+        policy_kwargs={"items": ItemTable.of(env), "network": config, "network_class": network},
         seed=seed,
         tensorboard_log=tensorboard_log,
         **options,

@@ -72,3 +72,28 @@ def score_function(log_prob: Tensor, advantage: Tensor, alive: Tensor) -> Tensor
         alive: [B, T] weight of each step.
     """
     return -((log_prob * advantage).mean(2) * alive).sum() / alive.sum()
+
+
+def top_k_score_function(
+    log_share: Tensor, log_ratio: Tensor, advantage: Tensor, cap: float, alive: Tensor
+) -> Tensor:
+    """Negative of min(rho, c) lambda_K(pi) log pi(a) A, per slot.
+
+    lambda_K(pi) = K (1 - pi)^(K - 1) is what an item that is all but sure of its place weighs less
+    than one that is not, where K places are drawn from pi; rho = pi / beta corrects for slates that
+    an earlier policy beta drew. Both are weights: no gradient passes through them.
+    Source: Chen, Beutel, Covington, Jain, Belletti & Chi (2019), "Top-K off-policy correction for a
+    REINFORCE recommender system".
+
+    Args:
+        log_share: [B, T, K] log pi(a), of each item as the first of a slate.
+        log_ratio: [B, T, K] log rho, of each slot given the slots above it.
+        advantage: [B, T, K].
+        cap: c.
+        alive: [B, T] weight of each step.
+    """
+    size = log_share.shape[2]
+    with torch.no_grad():
+        weight = size * (1 - log_share.exp()).clamp_min(0) ** (size - 1)
+        weight = weight * log_ratio.exp().clamp_max(cap)
+    return -((weight * log_share * advantage).mean(2) * alive).sum() / alive.sum()

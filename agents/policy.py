@@ -1,4 +1,4 @@
-"""The recommender as a Stable-Baselines3 policy: observations in, Plackett-Luce slates out."""
+"""The recommender as a Stable-Baselines3 policy: observations in, slates out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from .diversity import diverse_slates
-from .network import InterestNetwork, Memory, NetworkConfig, Output
-from .slate import entropy, log_probability, sample_slate
-
-_UNAVAILABLE = -1e9
+from .network import Memory, Network, NetworkConfig
+from .output import Output
+from .platform import Platform
+from .transformer import InterestNetwork
 
 
 @dataclass
@@ -33,6 +33,16 @@ class ItemTable:
     average: np.ndarray
     worth: np.ndarray
 
+    @classmethod
+    def of(cls, source: Any) -> ItemTable:
+        """The table of an environment, or of its action space.
+
+        Raises:
+            ValueError: if it is none of driftrec's.
+        """
+        platform = Platform.of(source)
+        return cls(platform.log.features, platform.log.bias, platform.worth)
+
 
 class InterestAttentionPolicy(ActorCriticPolicy):
     """Serves whole observations (the last H slates), or one slate after another from a cache.
@@ -41,9 +51,14 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         observation_space: of the environment.
         action_space: of the environment.
         lr_schedule: learning rate by remaining progress.
-        items: what the network is told of the items.
-        network: its shape.
-        optimizer_kwargs: of AdamW.
+        items: what the network is told of the items; None asks the action space.
+        network: its shape, of the ``Config`` of its class; None for the defaults.
+        network_class: which network.
+        optimizer_class: what descends.
+        optimizer_kwargs: of the optimizer.
+
+    Raises:
+        ValueError: for an action space that has no slates, or does not know its items.
     """
 
     def __init__(
@@ -51,20 +66,25 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        items: ItemTable,
+        items: ItemTable | None = None,
         network: NetworkConfig | None = None,
+        network_class: type[Network] = InterestNetwork,
         use_sde: bool = False,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.AdamW,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self.items, self.network_config = items, network or NetworkConfig()
-        assert isinstance(action_space, spaces.MultiDiscrete)
+        if not isinstance(action_space, spaces.MultiDiscrete):
+            raise ValueError(f"action_space must be MultiDiscrete([N] * K), got {action_space}")
+        self.items = ItemTable.of(action_space) if items is None else items
+        self.network_class = network_class
+        self.network_config = network_class.Config() if network is None else network
         self.slots = len(action_space.nvec)
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
             use_sde=False,
-            optimizer_class=torch.optim.AdamW,
+            optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs or {"weight_decay": 1e-4},
         )
 
@@ -73,9 +93,9 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         request = self.observation_space["request"]
         assert isinstance(request, spaces.Discrete)
         worth = torch.as_tensor(self.items.worth)
-        self.network = InterestNetwork(
-            torch.as_tensor(self.items.features),
-            torch.as_tensor(self.items.average),
+        self.network = self.network_class(
+            torch.tensor(self.items.features),  # copies: loading writes into them
+            torch.tensor(self.items.average),
             (worth / worth.mean() + self.network_config.loyalty).log(),
             int(request.n),
             self.network_config,
@@ -97,6 +117,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             "lr_schedule": self._dummy_schedule,
             "items": self.items,
             "network": self.network_config,
+            "network_class": self.network_class,
+            "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
         }
 
@@ -105,38 +127,56 @@ class InterestAttentionPolicy(ActorCriticPolicy):
     def forward(
         self, obs: PyTorchObs, deterministic: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Slates [B, K], values [B] and log-probabilities [B]."""
-        output = self._last(obs)
-        scores = masked(output.scores[:, 0], obs)
-        slates = self.choose(scores, deterministic)
-        return slates, output.value[:, 0], slate_log_probability(scores, slates).sum(-1)
+        """Slates [B, K], values [B] and log-probabilities [B].
+
+        Raises:
+            ValueError: for a head that draws slates as a whole: only they would be kept.
+        """
+        output, head = self._last(obs), self.network.head
+        if head.whole:
+            raise ValueError(
+                f"head must draw slates themselves, got {self.network_config.head}: "
+                "Stable-Baselines3's algorithms keep no proto-action, those of driftrec do"
+            )
+        slates = self.choose(output, deterministic)
+        return slates, output.value[:, 0], self._log_probability(output, slates)
 
     def evaluate_actions(
         self, obs: PyTorchObs, actions: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values [B], log-probabilities [B] and entropies [B] of slates [B, K]."""
         output = self._last(obs)
-        scores = masked(output.scores[:, 0], obs)
-        log_prob = slate_log_probability(scores, actions.long()).sum(-1)
-        return output.value[:, 0], log_prob, entropy(scores)
+        log_prob = self._log_probability(output, actions.long())
+        return output.value[:, 0], log_prob, self.network.head.entropy(output)[:, 0]
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """[B] values."""
         return self._last(obs).value[:, 0]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        return self.choose(masked(self._last(observation).scores[:, 0], observation), deterministic)
+        return self.choose(self._last(observation), deterministic)
 
     def _last(self, obs: PyTorchObs) -> Output:
-        return self.network(*window(obs), last=1)
+        assert isinstance(obs, dict)
+        output = self.network(*window(obs), last=1)
+        output.available = obs.get("available")
+        return output
 
-    def choose(self, scores: Tensor, deterministic: bool) -> Tensor:
-        """[B, N] -> [B, K] drawn by Plackett-Luce, or chosen greedily with regard to likeness."""
+    def _log_probability(self, output: Output, slates: Tensor) -> Tensor:
+        head, none = self.network.head, torch.zeros(len(slates), 1, 0)
+        return head.log_probability(output, slates[:, None], none)[:, 0].sum(-1)
+
+    def choose(self, output: Output, deterministic: bool) -> Tensor:
+        """[B, K] drawn by the head, or chosen greedily with regard to likeness."""
         if not deterministic:
-            return sample_slate(scores, self.slots)
+            return self.network.head.draw(output, self.slots).slates
         charge = self.network_config.diversity * float(self.network.sharpness)
-        slates = diverse_slates(scores.detach().numpy(), self.items.features, self.slots, charge)
-        return torch.as_tensor(slates)
+        features = self.items.features
+        if not self.network.head.item_features:
+            own = self.network.embedding.detach()
+            features = torch.nn.functional.normalize(own, dim=-1).numpy()
+        scores = output.scores[:, 0].detach().numpy()
+        return torch.as_tensor(diverse_slates(scores, features, self.slots, charge))
 
     # --- one slate after another: what driftrec's agents are asked -------------------------------
 
@@ -162,24 +202,30 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         obs = {k: torch.as_tensor(np.asarray(v)) for k, v in batch.items()}
         with torch.no_grad():
             output, state = self.advance(obs, state, episode_start)
-            slates = self.choose(masked(output.scores[:, 0], obs), deterministic).numpy()
+            slates = self.choose(output, deterministic).numpy()
         return (slates[0] if single else slates), state
 
     def advance(
         self, obs: dict[str, Tensor], state: Memory | None, episode_start: np.ndarray | None
     ) -> tuple[Output, Memory]:
         """The output at the newest request and the state after it."""
+        output, state = self._advance(obs, state, episode_start)
+        output.available = obs.get("available")
+        return output, state
+
+    def _advance(
+        self, obs: dict[str, Tensor], state: Memory | None, episode_start: np.ndarray | None
+    ) -> tuple[Output, Memory]:
         starts = np.zeros(len(obs["slates"]), bool)
         if episode_start is not None:
             starts |= np.atleast_1d(episode_start).astype(bool)
-        if state is None or starts.all() or state.full:
+        if state is None or starts.all() or state.length >= self.network.longest:
             return self.network.begin(*window(obs))
         output, state = self.network.step(state, *newest(obs))
         if starts.any():
             rows = torch.as_tensor(np.flatnonzero(starts))
-            place = state.mask.shape[1] - obs["slates"].shape[1]
             slates, feedback, request, time = (part[rows] for part in window(obs))
-            fresh, memory = self.network.begin(slates, feedback, request, time, place)
+            fresh, memory = self.network.begin(slates, feedback, request, time, join=state)
             state.replace(rows, memory)
             output.put(rows, fresh)
         return output, state
@@ -232,15 +278,3 @@ def request_id(request: Tensor) -> Tensor:
     """[B] ids, also from the one-hot rows that Stable-Baselines3 stores."""
     request = request.reshape(len(request), -1)
     return (request[:, 0] if request.shape[1] == 1 else request.argmax(1)).long()
-
-
-def slate_log_probability(scores: Tensor, slates: Tensor) -> Tensor:
-    """[B, N] scores and [B, K] slates -> [B, K]."""
-    return log_probability(scores.gather(-1, slates), scores.logsumexp(-1))
-
-
-def masked(scores: Tensor, obs: PyTorchObs) -> Tensor:
-    """[B, N] scores with unavailable items taken away."""
-    assert isinstance(obs, dict)
-    available = obs.get("available")
-    return scores if available is None else scores.masked_fill(available == 0, _UNAVAILABLE)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
-from .losses import score_function
+from .losses import score_function, top_k_score_function
+from .output import Output
 
 
 class EpisodeReinforce(EpisodeAlgorithm):
     """REINFORCE (Williams, 1992) with a learned baseline and credit per item of the slate.
 
     One gradient step for every batch of episodes, each used once.
+
+    Args:
+        top_k_correction: whether items are learned from by their chance of a place among K instead
+            of slot by slot, with the ratio to the policy that drew them (Chen et al., 2019).
+        ratio_cap: the ratio counts for no more than this.
+        **kwargs: of ``EpisodeAlgorithm``.
+
+    Raises:
+        ValueError: for a ratio_cap below 1, which would weigh down the policy's own slates, and for
+            top_k_correction with a head that does not draw items.
     """
 
     name: ClassVar[str] = "reinforce"
+
+    def __init__(
+        self, *args: Any, top_k_correction: bool = False, ratio_cap: float = 10.0, **kwargs: Any
+    ) -> None:
+        if not ratio_cap >= 1:
+            raise ValueError(f"ratio_cap must be at least 1, got {ratio_cap}")
+        self.top_k_correction, self.ratio_cap = top_k_correction, ratio_cap
+        super().__init__(*args, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        head = self.policy.network_config.head
+        if self.top_k_correction and self.policy.network.head.whole:
+            raise ValueError(f"top_k_correction must be False with the head {head}")
 
     def learn_from(self, episodes: Episodes) -> None:
         """One pass."""
@@ -41,9 +66,17 @@ class EpisodeReinforce(EpisodeAlgorithm):
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
         output, alive = self.read(batch), batch.alive
-        log_prob = self.log_probability(output, batch)
-        policy = score_function(log_prob, credit, alive)
+        policy = self._policy_loss(output, batch, credit)
         value = ((output.value - returns).square() * alive).sum() / alive.sum()
         spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         return policy.item(), value.item(), spread.item()
+
+    def _policy_loss(self, output: Output, batch: Episodes, credit: torch.Tensor) -> torch.Tensor:
+        log_prob = self.log_probability(output, batch)
+        if not self.top_k_correction:
+            return score_function(log_prob, credit, batch.alive)
+        shown = output.scores_of(batch.slates[:, -batch.steps :])
+        log_share = shown - output.log_total()[..., None]
+        log_ratio = log_prob - batch.log_probability
+        return top_k_score_function(log_share, log_ratio, credit, self.ratio_cap, batch.alive)

@@ -15,7 +15,7 @@ from driftrec.simulators import Catalog
 from .config import absolute, make_simulator
 from .rendering import MODES, Viewer
 from .session import Observation, Session
-from .spaces import action_space, observation_space
+from .spaces import SlateSpace, observation_space
 
 _ROW = np.zeros(1, np.int64)
 
@@ -92,12 +92,11 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
             modes = ", ".join(self.metadata["render_modes"])
             raise ValueError(f"render_mode must be None or one of {modes}, got {render_mode!r}")
         self.render_mode = render_mode
-        self.simulator = make_simulator(
-            domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
-        )
+        world = domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
         self.observation_space = observation_space(self.simulator)
-        self.action_space = action_space(self.simulator)
+        self.action_space = SlateSpace(*world)
         self.session = Session(self.simulator, 1, horizon, diagnostics)
         self.viewer = None if render_mode is None else Viewer(self.simulator, horizon, render_mode)
         self._over = False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
 from driftrec.simulators import Simulator
+
+from .config import make_simulator
 
 _PERIODS = np.array([24, 168], np.float32)  # hours of a day and of a week
 
@@ -32,10 +36,25 @@ def observation_space(simulator: Simulator) -> spaces.Dict:
     return spaces.Dict(parts)
 
 
-def action_space(simulator: Simulator) -> spaces.MultiDiscrete:
-    """A slate of K item ids."""
-    num_items = len(simulator.world.catalog)
-    return spaces.MultiDiscrete(np.full(simulator.slate_size, num_items, np.int64))
+class SlateSpace(spaces.MultiDiscrete):
+    """A slate of K item ids, in a space that knows which items they are.
+
+    Stable-Baselines3 makes a policy from the spaces alone and saves them with it: ``simulator`` is
+    how the policy finds the items, also where it is loaded without an environment.
+
+    Args:
+        *world: arguments of ``make_simulator``, in its order; they are what is pickled.
+    """
+
+    def __init__(self, *world: Any) -> None:
+        self.world = world
+        num_items = len(self.simulator.world.catalog)
+        super().__init__(np.full(self.simulator.slate_size, num_items, np.int64))
+
+    @property
+    def simulator(self) -> Simulator:
+        """The world; made anew where the process has not got it."""
+        return make_simulator(*self.world)
 
 
 def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.NDArray[np.int32]:

@@ -17,7 +17,7 @@ from driftrec.simulators import Catalog
 from .config import absolute, make_simulator
 from .env import check_horizon
 from .session import Observation, Session
-from .spaces import action_space, observation_space
+from .spaces import SlateSpace, observation_space
 
 Infos = dict[str, Any]
 
@@ -69,12 +69,11 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, None
-        self.simulator = make_simulator(
-            domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
-        )
+        world = domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
         self.single_observation_space = observation_space(self.simulator)
-        self.single_action_space = action_space(self.simulator)
+        self.single_action_space = SlateSpace(*world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.session = Session(self.simulator, num_envs, horizon, diagnostics, copy)

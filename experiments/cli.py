@@ -11,9 +11,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
+
+if TYPE_CHECKING:
+    from .train import TrainResult
 
 P = ParamSpec("P")
 
@@ -47,7 +50,12 @@ EnvOption = Annotated[
 ]
 LearnerOption = Annotated[
     list[str] | None,
-    typer.Option("--option", help="Option of policy or algorithm, key=value; repeatable."),
+    typer.Option(
+        "--option",
+        help="Option of policy or algorithm, key=value; repeatable: hidden=32, window=4 (mlp), "
+        "head=id-softmax or head=proto with vectors=1 (plackett-luce unless told), "
+        "top_k_correction=True (reinforce).",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, no progress bar.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything random.")]
@@ -111,15 +119,37 @@ Privileged = Annotated[
 ]
 
 
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with this interrupted run, with its own settings."),
+]
+EarlyStop = Annotated[
+    int,
+    typer.Option(
+        "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
+    ),
+]
+
+
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
 def train(
-    out: Annotated[Path, typer.Option("--out", help="Run folder, new.")],
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder, new.")] = None,
+    resume: Resume = None,
     env: EnvId = DEFAULT_ENV,
-    agent: Annotated[str, typer.Option("--agent", help="Policy.")] = "interest-attention",
+    agent: Annotated[
+        str,
+        typer.Option(
+            "--agent",
+            help="Policy: interest-attention, attention (without interest), static-attention "
+            "(reads the warm-up only), gru or mlp.",
+        ),
+    ] = "interest-attention",
     algo: Annotated[str, typer.Option("--algo", help="ppo or reinforce.")] = "ppo",
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
     seed: Seed = 0,
     num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 128,
+    early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
     privileged: Privileged = True,
     catalog: Catalog = None,
@@ -133,14 +163,21 @@ def train(
 ) -> None:
     """Train an agent; the run folder gets config, metrics, TensorBoard events and the model.
 
-    The model kept is the best on validation users. Ctrl-C keeps it, and the newest beside it.
+    The model kept is the best on validation users. Ctrl-C keeps it, and the newest beside it, from
+    which --resume goes on to the same end as if nothing had happened.
     """
-    from .train import TrainConfig, describe_result
-    from .train import train as run
+    from . import train as training
     from .worlds import parse_options
 
+    progress = False if as_json else None
+    if resume is not None:
+        refuse_beside(context, "resume", "as_json")
+        show_training(training.resume(resume, progress=progress), as_json)
+        return
+    if out is None:
+        raise ValueError("give either --out or --resume, got none")
     options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
-    config = TrainConfig(
+    config = training.TrainConfig(
         out=str(out),
         env=env,
         agent=agent,
@@ -154,8 +191,29 @@ def train(
             "privileged": privileged,
             **parse_options(option or []),
         },
+        early_stop=early_stop,
     )
-    result = run(config, progress=False if as_json else None)
+    show_training(training.train(config, progress=progress), as_json)
+
+
+def refuse_beside(context: typer.Context, *allowed: str) -> None:
+    """Refuses flags that the first of ``allowed`` would make void.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise ValueError(
+                f"--{allowed[0]} keeps the run's own settings: leave out {parameter.opts[0]}"
+            )
+
+
+def show_training(result: TrainResult, as_json: bool) -> None:
+    """Where a training ended; exit code 130 after Ctrl-C."""
+    from .train import describe_result
+
     if as_json:
         echo_json(result.plain())
     else:

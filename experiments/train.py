@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 from .files import write_json
-from .runs import CONFIG, LAST, MODEL, create_run_folder, git_commit, versions
+from .runs import (
+    CONFIG,
+    LAST,
+    MODEL,
+    check_compatible,
+    create_run_folder,
+    git_commit,
+    read_run,
+    versions,
+)
 from .seeds import train_users, validation_users
 from .worlds import DEFAULT_ENV, describe, make_batch
 
@@ -34,6 +42,7 @@ class TrainConfig:
         learner_options: options of the policy and the algorithm.
         validations: how often the agent is validated, the start and the end not counted.
         validation_users: users it is validated on, never met in training.
+        early_stop: validations without a new best after which training ends; 0: it never does.
     """
 
     out: str
@@ -47,11 +56,14 @@ class TrainConfig:
     learner_options: Mapping[str, Any] = field(default_factory=dict)
     validations: int = 20
     validation_users: int = 256
+    early_stop: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_envs", "validations", "validation_users"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.early_stop < 0:
+            raise UserError(f"early_stop must be at least 0, got {self.early_stop}")
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,9 @@ class TrainResult:
         steps: user-steps done.
         score: best mean score on the validation users, the one of ``model.zip``.
         best_step: user-steps after which it was reached.
-        seconds: wall time.
+        seconds: wall time, what came before an interruption included.
         interrupted: whether Ctrl-C ended it early.
+        stopped: whether it ended early, nothing better having come.
     """
 
     folder: Path
@@ -73,6 +86,7 @@ class TrainResult:
     best_step: int
     seconds: float
     interrupted: bool
+    stopped: bool = False
 
     def plain(self) -> dict[str, Any]:
         """The result as values that JSON knows."""
@@ -96,44 +110,78 @@ def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
     """
     folder = Path(config.out)
     create_run_folder(folder)
-    started = time.perf_counter()
-    model, validation, world = _build(config, folder, progress)
+    learner, validation, world = _build(config, folder, progress)
     record = {
         "train": asdict(config),
         "world": world,
         "versions": versions(),
         "git_commit": git_commit(),
     }
-    write_json(folder / CONFIG, record | {"status": "running"})
-    interrupted = False
+    return _learn(learner, validation, config.steps, record)
+
+
+def resume(folder: Path, *, progress: bool | None = False) -> TrainResult:
+    """Go on with an interrupted run from its last checkpoint, with its own settings.
+
+    Weights, optimizer, counts, random streams and the users' episodes are as they were: on the same
+    machine and with the same versions the run ends bit for bit as if it had never been interrupted.
+
+    Args:
+        folder: the run folder.
+        progress: as in :func:`train`.
+
+    Raises:
+        UserError: where the folder holds no run, a finished one, no checkpoint, or one of another
+            release or world.
+    """
+    record = read_run(folder)
+    if record.get("status") == "finished":
+        raise UserError(f"the run in {folder} has finished: there is nothing to resume")
+    if not (folder / LAST).is_file():
+        raise UserError(f"{folder} has no {LAST}: the run ended before its first checkpoint")
+    config = TrainConfig(**record["train"] | {"out": str(folder)})
+    learner, validation, world = _build(config, folder, progress, folder / LAST)
+    check_compatible(record, folder, world)
+    resumed = {"steps": learner.num_timesteps, "versions": versions(), "git_commit": git_commit()}
+    record["resumed"] = [*record.get("resumed", []), resumed]
+    return _learn(learner, validation, config.steps, record)
+
+
+def _learn(
+    learner: Any, validation: Validation, steps: int, record: Mapping[str, Any]
+) -> TrainResult:
+    """Train to ``steps`` user-steps and write down how it ended."""
+    folder, interrupted = validation.folder, False
+    write_json(folder / CONFIG, {**record, "status": "running"})
     try:
-        model.learn(config.steps, callback=validation)
+        left = steps - learner.num_timesteps
+        learner.learn(left, callback=validation, reset_num_timesteps=learner.checkpoint is None)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         validation.close()
-        model.get_env().close()
+        learner.get_env().close()
     result = TrainResult(
         folder=folder,
-        steps=int(model.num_timesteps),
+        steps=int(learner.num_timesteps),
         score=validation.best_score,
         best_step=validation.best_step,
-        seconds=time.perf_counter() - started,
+        seconds=validation.seconds,
         interrupted=interrupted,
+        stopped=validation.stopped,
     )
     status = "interrupted" if interrupted else "finished"
-    write_json(folder / CONFIG, record | {"status": status, "result": result.plain()})
+    write_json(folder / CONFIG, {**record, "status": status, "result": result.plain()})
     return result
 
 
 def _build(
-    config: TrainConfig, folder: Path, progress: bool | None
+    config: TrainConfig, folder: Path, progress: bool | None, saved: Path | None = None
 ) -> tuple[Any, Validation, dict[str, Any]]:
-    """The algorithm, the callback that validates it, and the world's description."""
+    """The algorithm, new or saved, the callback that validates it, and the world's description."""
     import torch
     from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
-    from driftrec.agents.learners import make_learner
     from driftrec.envs.sb3 import BatchVecEnv
 
     from .callbacks import Validation
@@ -141,11 +189,7 @@ def _build(
     torch.set_num_threads(1)  # with two, sums are split by load and no run repeats
     env = make_batch(config.env, config.num_envs, config.env_options)
     users, world = BatchVecEnv(env), describe(config.env, env)
-    options = dict(config.learner_options) | {"seed": config.seed, "tensorboard_log": None}
-    try:
-        learner = make_learner(config.agent, config.algo, users, **options)
-    except TypeError as error:  # an argument that the algorithm does not have
-        raise UserError(f"option refused by {config.algo}: {error}") from error
+    learner = _new_learner(config, users) if saved is None else _saved_learner(saved, users)
     # The learner seeds its environment with its own small seed, which other runs would share.
     users.seed(train_users(config.seed))
     learner.set_logger(Logger(str(folder), [TensorBoardOutputFormat(str(folder))]))
@@ -156,14 +200,45 @@ def _build(
         every=max(1, config.steps // config.validations),
         total=config.steps,
         folder=folder,
+        early_stop=config.early_stop,
         progress=progress,
     )
     return learner, validation, world
 
 
+def _new_learner(config: TrainConfig, users: Any) -> Any:
+    from driftrec.agents.learners import make_learner
+
+    options = dict(config.learner_options) | {"seed": config.seed, "tensorboard_log": None}
+    try:
+        return make_learner(config.agent, config.algo, users, **options)
+    except TypeError as error:  # an argument that the algorithm does not have
+        raise UserError(f"option refused by {config.algo}: {error}") from error
+
+
+def _saved_learner(path: Path, users: Any) -> Any:
+    """The algorithm as it stood at its checkpoint.
+
+    Raises:
+        UserError: where the file is damaged or says nothing to go on from.
+    """
+    from driftrec.agents.learners import load_learner
+
+    try:
+        learner = load_learner(str(path), users)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot load {path}: {error}") from error
+    if learner.checkpoint is None:
+        raise UserError(f"{path} is no checkpoint: it was saved by an older driftrec")
+    learner.num_timesteps = learner.checkpoint["steps"]
+    return learner
+
+
 def describe_result(result: TrainResult) -> str:
     """A few lines for the terminal: what was reached and where it lies."""
     head = "interrupted" if result.interrupted else "finished"
+    if result.stopped:
+        head = "stopped early, nothing better having come,"
     lines = [
         f"{head} after {result.steps:,} user-steps and {result.seconds:.0f} s",
         f"validation reward per user-step: {result.score:.4f}, after {result.best_step:,} steps",
@@ -171,4 +246,5 @@ def describe_result(result: TrainResult) -> str:
     ]
     if result.interrupted:
         lines.append(f"last checkpoint: {result.folder / LAST}")
+        lines.append(f"to go on:     driftrec train --resume {result.folder}")
     return "\n".join(lines)

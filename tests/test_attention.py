@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModel,
+    BertConfig,
+    BloomConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    GPT2Config,
+    LlamaConfig,
+    MPNetConfig,
+    Qwen2Config,
+)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from driftrec.agents.attention import NAME, InterestAdjuster
+from driftrec.agents.attention import NAME, InterestAdjuster, interest_attention, make_backbone
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
 FAMILIES = {
@@ -18,13 +29,19 @@ FAMILIES = {
     ),
 }
 ROTARY = {"llama", "qwen2"}
+# They take ``interest=`` like any argument they do not know, and drop it.
+SWALLOWING = {
+    "mpnet": MPNetConfig(**SMALL, intermediate_size=64),
+    "deberta-v2": DebertaV2Config(**SMALL, intermediate_size=64),
+    "bloom": BloomConfig(hidden_size=32, n_layer=2, n_head=4, vocab_size=50),
+}
 
 
 @pytest.fixture(params=FAMILIES)
 def family(request):
     torch.manual_seed(0)
     config = FAMILIES[request.param]
-    model = AutoModel.from_config(config, attn_implementation=NAME).eval()
+    model = make_backbone(config).eval()
     adjuster = InterestAdjuster(config, width=8, rank=2, rotary=request.param in ROTARY)
     return model, adjuster
 
@@ -96,3 +113,36 @@ def test_with_rotary_positions_a_shared_gain_keeps_scores_relative():
         for shift in (0, 300)
     )
     torch.testing.assert_close(near, far, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("family", SWALLOWING)
+def test_a_family_that_swallows_the_interest_is_refused(family):
+    message = f"got '{family}': it reached 0 of 2 layers and the output stayed as it was; bert, "
+    with pytest.raises(ValueError, match=message):
+        make_backbone(SWALLOWING[family])
+
+
+def test_a_family_that_adjusts_some_layers_only_is_refused(monkeypatch):
+    def forgetful(module, *args, interest=None, **kwargs):
+        interest = interest if module.layer_idx == 1 else None
+        return interest_attention(module, *args, interest=interest, **kwargs)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, NAME, forgetful)
+    with pytest.raises(ValueError, match="reached 1 of 2 layers and the output moved"):
+        make_backbone(FAMILIES["llama"])
+
+
+def test_a_family_whose_layers_have_no_number_is_refused():
+    config = DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=4, vocab_size=50)
+    with pytest.raises(ValueError, match="does not say which layer it is in"):
+        make_backbone(config)
+
+
+def test_the_check_leaves_mode_and_random_numbers_alone():
+    torch.manual_seed(0)
+    plain = AutoModel.from_config(FAMILIES["gpt2"], attn_implementation=NAME)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    checked = make_backbone(FAMILIES["gpt2"])
+    assert checked.training == plain.training
+    assert torch.equal(torch.rand(3), drawn)

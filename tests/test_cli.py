@@ -134,6 +134,40 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.parametrize("agent", ["attention", "static-attention", "gru", "mlp"])
+def test_every_network_trains_and_is_evaluated_by_its_name(agent: str, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    train = "train", "--agent", agent, "--steps", "80", "--num-envs", "8", "--out", out, *SMALL
+    assert json.loads(succeed(*train, "--option", "hidden=16", "--json").stdout)["steps"] == 80
+    answer = succeed("evaluate", "--model", out, "--users", "6", "--json").stdout
+    assert json.loads(answer)["agent"] == f"{agent} (PPO)"
+
+
+def test_help_names_every_network() -> None:
+    from driftrec.agents.learners import NETWORKS
+
+    option = next(p for p in GROUP.commands["train"].params if p.name == "agent")
+    assert all(name in option.help for name in NETWORKS)
+
+
+def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from driftrec.experiments.callbacks import Validation
+
+    def press(self: Validation) -> bool:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "a"
+    train = "train", "--agent", "gru", "--steps", "80", "--num-envs", "8", "--out", out, *SMALL
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "_on_step", press)
+        stopped = call(*train, "--algo", "reinforce", "--option", "top_k_correction=True")
+    assert stopped.exit_code == 130 and f"driftrec train --resume {out}" in stopped.stdout
+    assert "leave out --steps" in refuse("train", "--resume", out, "--steps", "90")
+    assert "finished after 80 user-steps" in succeed("train", "--resume", out).stdout
+    assert "there is nothing to resume" in refuse("train", "--resume", out)
+    assert "give either --out or --resume, got none" in refuse("train")
+
+
 def test_a_model_is_evaluated_in_its_own_world(run: Path) -> None:
     answer = json.loads(succeed("evaluate", "--model", run, "--users", "6", "--json").stdout)
     assert answer["agent"] == "interest-attention (PPO)"

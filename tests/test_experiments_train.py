@@ -16,7 +16,7 @@ from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import evaluate
 from driftrec.experiments.runs import check_compatible, load_agent, read_run
 from driftrec.experiments.seeds import validation_users
-from driftrec.experiments.train import TrainConfig, TrainResult, describe_result, train
+from driftrec.experiments.train import TrainConfig, TrainResult, describe_result, resume, train
 from driftrec.experiments.worlds import describe, make_batch
 
 ENV = "driftrec/Video-v0"
@@ -106,6 +106,97 @@ def test_ctrl_c_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     assert str(tmp_path / "a" / "last.zip") in describe_result(stopped)
     assert parameters(tmp_path / "a")
     load_agent(tmp_path / "a", make_batch(ENV, 1, SMALL), ENV)
+
+
+# --- interruption and early stop ------------------------------------------------------------------
+
+
+def interrupt(patch: pytest.MonkeyPatch, owner: type, hook: str, steps: int) -> None:
+    """Presses Ctrl-C when the method ``hook`` of ``owner`` ends, once ``steps`` have been done."""
+    plain = getattr(owner, hook)
+
+    def press(self: Any, *args: Any) -> Any:
+        answer = plain(self, *args)
+        if self.num_timesteps >= steps:
+            raise KeyboardInterrupt
+        return answer
+
+    patch.setattr(owner, hook, press)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "reinforce"])
+@pytest.mark.parametrize("when", ["in the first rollout", "later on", "in an update"])
+def test_a_resumed_run_is_the_run_that_was_never_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str, when: str
+) -> None:
+    from driftrec.agents.episodes import EpisodeAlgorithm
+    from driftrec.experiments.callbacks import Validation
+
+    owner, hook, steps = {
+        "in the first rollout": (Validation, "_on_step", 40),
+        "later on": (Validation, "_on_step", 200),
+        "in an update": (EpisodeAlgorithm, "descend", 160),
+    }[when]
+    options = dict(CONFIG.learner_options) | {"pretrain_steps": 80, "privileged": True}
+    config = replace(CONFIG, algo=algo, learner_options=options, env_options=SMALL)
+    whole = train(replace(config, out=str(tmp_path / "whole")))
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, hook, steps)
+        assert train(replace(config, out=str(tmp_path / "a"))).interrupted
+    resumed = resume(tmp_path / "a")
+    assert (resumed.steps, resumed.score, resumed.best_step) == (240, whole.score, whole.best_step)
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "whole")
+    ours, theirs = parameters(tmp_path / "a"), parameters(tmp_path / "whole")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    record = read_run(tmp_path / "a")
+    assert record["status"] == "finished" and len(record["resumed"]) == 1
+
+
+def test_seconds_before_an_interruption_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driftrec.experiments.callbacks import Validation
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, Validation, "_on_step", 100)
+        stopped = train(replace(CONFIG, out=str(tmp_path / "a")))
+    assert resume(tmp_path / "a").seconds > stopped.seconds
+
+
+def test_only_an_interrupted_run_is_resumed(result: TrainResult, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has finished: there is nothing to resume"):
+        resume(result.folder)
+    with pytest.raises(UserError, match=r"is no run folder: it has no config\.json"):
+        resume(tmp_path)
+    config = json.loads((result.folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"status": "running"}))
+    with pytest.raises(UserError, match=r"has no last\.zip"):
+        resume(tmp_path)
+    shutil.copy(result.folder / "model.zip", tmp_path / "last.zip")
+    with pytest.raises(UserError, match=r"last\.zip is no checkpoint"):
+        resume(tmp_path)
+
+
+def test_training_ends_when_nothing_better_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driftrec.experiments.callbacks import Validation
+
+    scores = iter([0.1, 0.3, 0.2, 0.2, 0.9, 0.9])
+
+    def validate(self: Validation) -> None:
+        self._keep(next(scores))
+
+    monkeypatch.setattr(Validation, "_validate", validate)
+    stopped = train(
+        replace(CONFIG, out=str(tmp_path / "a"), steps=800, validations=10, early_stop=2)
+    )
+    assert stopped.stopped and not stopped.interrupted
+    assert (stopped.steps, stopped.score, stopped.best_step) == (240, 0.3, 80)
+    assert [int(row["steps"]) for row in metrics(tmp_path / "a")] == [0, 80, 160, 240]
+    assert "stopped early" in describe_result(stopped)
+    with pytest.raises(UserError, match="early_stop must be at least 0, got -1"):
+        replace(CONFIG, early_stop=-1)
 
 
 # --- refusals -----------------------------------------------------------------------------------

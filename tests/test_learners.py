@@ -13,7 +13,13 @@ import driftrec.envs  # noqa: F401
 from driftrec.agents.episodes import Episodes, discounted, slot_advantage
 from driftrec.agents.interest import DeltaMemory, _Scan
 from driftrec.agents.learners import load_learner, make_learner
-from driftrec.agents.losses import choice_loss, clipped_surrogate, score_function, teacher_loss
+from driftrec.agents.losses import (
+    choice_loss,
+    clipped_surrogate,
+    score_function,
+    teacher_loss,
+    top_k_score_function,
+)
 from driftrec.agents.slate import entropy, log_probability, sample_slate
 from driftrec.envs.sb3 import BatchVecEnv
 
@@ -27,21 +33,7 @@ def batch_env(num_envs=6, **options):
 
 @pytest.fixture(scope="module")
 def learner():
-    torch.set_num_threads(1)
-    learner = make_learner("interest-attention", "ppo", batch_env(), seed=0, hidden=16)
-    stirred = learner.policy.network
-    torch.nn.init.normal_(stirred.adjuster.gain.weight, std=0.3)
-    torch.nn.init.normal_(stirred.vectors.weight, std=0.3)
-    return learner
-
-
-def random_episodes(num_items=1000, batch=3, steps=20, slots=4):
-    generator = torch.Generator().manual_seed(0)
-    slates = torch.randint(num_items, (batch, steps, slots), generator=generator)
-    feedback = torch.zeros(batch, steps, slots)
-    feedback[..., 1] = torch.rand(batch, steps, generator=generator).round()
-    request = torch.zeros(batch, steps, dtype=torch.long)
-    return slates, feedback, request, torch.zeros(batch, steps, 4)
+    return make_learner("interest-attention", "ppo", batch_env(), seed=0, hidden=16)
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -73,68 +65,6 @@ def test_a_surprise_opens_the_forget_gate():
     calm, _ = memory(before, shown, torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
     shaken, _ = memory(before, shown, torch.ones(1, 1, 1), torch.ones(1, 1, 1))
     assert shaken[0, 0, 0, 0] < calm[0, 0, 0, 0] - 0.01
-
-
-# --- network ------------------------------------------------------------------------------------
-
-
-def test_cached_steps_agree_with_one_causal_pass(learner):
-    network, parts = learner.policy.network, random_episodes()
-    with torch.no_grad():
-        whole = network(*parts, last=12).scores
-        output, memory = network.begin(*(p[:, :9] for p in parts))
-        torch.testing.assert_close(output.scores[:, 0], whole[:, 0], atol=1e-5, rtol=0)
-        for step in range(1, 12):
-            output, memory = network.step(memory, *(p[:, 8 + step : 9 + step] for p in parts))
-            torch.testing.assert_close(output.scores[:, 0], whole[:, step], atol=1e-5, rtol=0)
-
-
-def test_a_later_slate_changes_no_earlier_score(learner):
-    network, parts = learner.policy.network, random_episodes()
-    with torch.no_grad():
-        before = network(*parts).scores[:, :-1]
-        parts[0][:, -1] = 7
-        after = network(*parts).scores[:, :-1]
-    torch.testing.assert_close(before, after, atol=0, rtol=0)
-
-
-def test_an_untrained_network_recommends_far_better_than_chance():
-    env = batch_env(64, history=50, horizon=20)
-    policy = make_learner("interest-attention", "ppo", env, seed=0).policy
-    env.seed(10**7)
-    observation, state, reward = env.reset(), None, 0.0
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        slates, state = policy.predict(observation, state, deterministic=True)
-        observation, gained, _, _ = env.step(slates)
-        reward += gained.mean()
-    env.seed(10**7)
-    env.reset()
-    chance = 0.0
-    for _ in range(20):
-        chance += env.step(generator.integers(1000, size=(64, 4)))[1].mean()
-    assert reward > 2 * chance
-
-
-def test_rows_whose_episode_starts_are_read_anew(learner):
-    env = batch_env(5)
-    policy = learner.policy
-    env.seed(3)
-    observation, state = env.reset(), None
-    start = np.zeros(5, bool)
-    for _ in range(15):  # beyond the horizon: every row starts a second episode on the way
-        slates, state = policy.predict(observation, state, start, deterministic=True)
-        observation, _, start, _ = env.step(slates)
-        fresh, _ = policy.predict(observation, None, None, deterministic=True)
-        with torch.no_grad():
-            tensors = {k: torch.as_tensor(v) for k, v in observation.items()}
-            kept = policy.advance(tensors, state, start)[0].scores[start] if start.any() else None
-        if kept is not None:
-            anew = policy.advance(tensors, None, None)[0].scores[start]
-            torch.testing.assert_close(kept, anew, atol=1e-4, rtol=0)
-            break
-    assert start.any()
-    assert fresh.shape == (5, 4)
 
 
 # --- slate policy -------------------------------------------------------------------------------
@@ -196,6 +126,44 @@ def test_the_score_function_weighs_log_probabilities():
     assert float(score_function(log_prob, advantage, torch.ones(1, 1))) == pytest.approx(2.0)
 
 
+def test_the_top_k_correction_by_hand():
+    share = torch.tensor([[[0.25, 0.9, 0.5]]]).log().requires_grad_()
+    ratio = torch.tensor([[[3.0, 1.0, 0.5]]])
+    advantage = torch.tensor([[[2.0, 1.0, -1.0]]])
+    loss = top_k_score_function(share, ratio.log(), advantage, 2.0, torch.ones(1, 1))
+    loss.backward()
+    # min(rho, c) K (1 - pi)^(K - 1) A, with K = 3 and c = 2
+    weight = [2 * 3 * 0.75**2 * 2, 1 * 3 * 0.1**2 * 1, 0.5 * 3 * 0.5**2 * -1]
+    np.testing.assert_allclose(share.grad[0, 0], -np.array(weight) / 3, rtol=1e-4)
+    expected = -np.mean(np.array(weight) * np.log([0.25, 0.9, 0.5]))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_with_one_slot_and_its_own_slates_nothing_is_corrected():
+    log_prob, advantage = torch.tensor([[[-0.3]]]), torch.tensor([[[2.0]]])
+    corrected = top_k_score_function(
+        log_prob, torch.zeros(1, 1, 1), advantage, 10.0, torch.ones(1, 1)
+    )
+    assert corrected == score_function(log_prob, advantage, torch.ones(1, 1))
+
+
+def test_reinforce_corrects_when_it_is_told_to():
+    weights = []
+    for options in ({}, {"top_k_correction": True}, {"top_k_correction": True, "ratio_cap": 1.0}):
+        env = batch_env(8)
+        learner = make_learner(
+            "gru", "reinforce", env, seed=1, hidden=16, episode_batch=4, **options
+        )
+        env.seed(1)
+        learner.learn(96)
+        weights.append(torch.cat([p.detach().flatten() for p in learner.policy.parameters()]))
+        assert weights[-1].isfinite().all()
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])  # the second batch is no longer the policy's own
+    with pytest.raises(ValueError, match=r"ratio_cap must be at least 1, got 0\.5"):
+        make_learner("gru", "reinforce", batch_env(2), ratio_cap=0.5)
+
+
 def hand_made(left: bool) -> Episodes:
     value = torch.tensor([[0.0, 0.0, 0.0 if left else 4.0]])
     empty = torch.zeros(1, 3, 2)
@@ -209,6 +177,7 @@ def hand_made(left: bool) -> Episodes:
         alive=torch.ones(1, 2),
         log_probability=torch.zeros(1, 2, 2),
         value=value,
+        proto=torch.zeros(1, 2, 0),
     )
 
 

@@ -1,0 +1,135 @@
+"""Slate heads: how slates are drawn from what a network says, and how likely they were."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from .output import Output
+from .slate import entropy, log_probability, sample_slate
+
+
+@dataclass
+class Draw:
+    """B slates that were drawn at one request.
+
+    Attributes:
+        slates: [B, K].
+        log_probability: [B, K] of each slot; [B, 1] where a slate is drawn as a whole.
+        proto: [B, F] what was drawn in place of the slate; [B, 0] where it was the slate itself.
+    """
+
+    slates: Tensor
+    log_probability: Tensor
+    proto: Tensor
+
+
+class Head(nn.Module, ABC):
+    """A stochastic policy over slates.
+
+    Args:
+        size: F, of the item vectors.
+    """
+
+    item_features: ClassVar[bool] = True  # whether items are known by their public vectors
+    whole: ClassVar[bool] = False  # whether a slate is drawn as a whole, by way of a proto-action
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """Slates at the only request of ``output``; ``sharp`` [B, 1] scales the log-odds."""
+
+    @abstractmethod
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """[B, T, K] of slates [B, T, K] that were drawn; [B, T, 1] where drawn as a whole."""
+
+    def entropy(self, output: Output) -> Tensor:
+        """[B, T] in nats, of the first slot: what is held up against collapse."""
+        return entropy(output.scores)
+
+
+class PlackettLuce(Head):
+    """Slot after slot by a softmax over the items that are left, see ``driftrec.agents.slate``."""
+
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """By Gumbel top-k."""
+        scores = output.scores[:, 0] * sharp
+        slates = sample_slate(scores, slots)
+        chosen = log_probability(scores.gather(-1, slates), scores.logsumexp(-1))
+        return Draw(slates, chosen, scores[:, :0])
+
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """Given the slots above."""
+        total = output.log_total()
+        return log_probability(output.scores_of(slates), total)
+
+
+class IdSoftmax(Head):
+    """Every slot by a softmax of its own over item ids, that knows nothing but the ids.
+
+    What a library's ``MultiDiscrete`` policy does: slots do not see each other, so a slate can hold
+    an item twice, and an item has a free vector instead of features. The slots share their odds.
+    """
+
+    item_features: ClassVar[bool] = False
+
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """With replacement."""
+        log_share = (output.scores[:, 0] * sharp).log_softmax(-1)
+        slates = log_share.exp().multinomial(slots, replacement=True)
+        return Draw(slates, log_share.gather(-1, slates), log_share[:, :0])
+
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """Whatever the other slots."""
+        return output.scores_of(slates) - output.log_total()[..., None]
+
+
+class ProtoAction(Head):
+    """A Gaussian around the query, and the items nearest to what is drawn.
+
+    p ~ N(q, diag(sigma^2)); the slate is the K items of largest <p, e_j> + bias_j. What is learned
+    from is the probability of p, because many p give the same slate. Source: Dulac-Arnold et al.
+    (2015), "Deep reinforcement learning in large discrete action spaces", the proto-action.
+
+    Args:
+        size: F, of the item vectors.
+    """
+
+    whole: ClassVar[bool] = True
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.log_std = nn.Parameter(torch.zeros(size))
+
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """One p a user; where odds are sharper the noise is smaller."""
+        query, std = output.query[:, 0, 0], self.log_std.exp() / sharp
+        proto = query + std * torch.randn_like(query)
+        chosen = Normal(query, std).log_prob(proto).sum(-1, keepdim=True)
+        moved = output.with_query(proto[:, None, None])
+        return Draw(moved.scores[:, 0].topk(slots, dim=-1).indices, chosen, proto)
+
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """Of p; the slate follows from it."""
+        law = Normal(output.query[:, :, 0], self.log_std.exp())
+        return law.log_prob(proto).sum(-1, keepdim=True)
+
+    def entropy(self, output: Output) -> Tensor:
+        """Of p."""
+        law = Normal(torch.zeros_like(self.log_std), self.log_std.exp())
+        return law.entropy().sum().expand(output.value.shape)
+
+
+HEADS: dict[str, type[Head]] = {
+    "plackett-luce": PlackettLuce,
+    "id-softmax": IdSoftmax,
+    "proto": ProtoAction,
+}
+"""Every slate head by its name."""

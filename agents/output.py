@@ -1,0 +1,68 @@
+"""What a network says of the items, and the scores that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+_UNAVAILABLE = -1e9
+
+
+@dataclass
+class Output:
+    """What the network says at T requests of B users.
+
+    Attributes:
+        query: [B, T, M, F] interest vectors q_m, and ``weight`` [B, T, M] of each.
+        value: [B, T] expected discounted reward to come.
+        interest: [B, T, S, F] the memories.
+        embedding: [N, F] item vectors, and ``bias`` [N] of each.
+        available: [B, N] 0 where an item is not to be had; None where all are.
+    """
+
+    query: Tensor
+    weight: Tensor
+    value: Tensor
+    interest: Tensor = field(repr=False)
+    embedding: Tensor = field(repr=False)
+    bias: Tensor = field(repr=False)
+    available: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def scores(self) -> Tensor:
+        """[B, T, N] log-odds Y of recommending each item."""
+        match = self.query @ self.embedding.T + self.weight[..., None]
+        scores = match.logsumexp(2) + self.bias
+        if self.available is None:
+            return scores
+        return scores.masked_fill(self.available[:, None] == 0, _UNAVAILABLE)
+
+    def scores_of(self, items: Tensor) -> Tensor:
+        """[B, T, n] the scores of some items [B, T, n]."""
+        match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
+        return (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
+
+    def log_total(self) -> Tensor:
+        """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
+        if self.available is not None:
+            return self.scores.logsumexp(2)
+        rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
+        match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
+        match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
+        return match.view(rows, -1).logsumexp(1).view(self.value.shape)
+
+    def with_query(self, query: Tensor) -> Output:
+        """The same with another query."""
+        return replace(self, query=query)
+
+    def put(self, rows: Tensor, other: Output) -> None:
+        """Overwrites users in ``rows``."""
+        for name in ("query", "weight", "value", "interest"):
+            getattr(self, name)[rows] = getattr(other, name)
+
+    def at(self, steps: Tensor) -> Output:
+        """The output at some of the requests."""
+        parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
+        return Output(**parts, embedding=self.embedding, bias=self.bias)

@@ -1,0 +1,111 @@
+"""The interest-conditioned attention: a causal transformer that the interest adjusts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig
+
+from .attention import Adjustment, InterestAdjuster, make_backbone
+from .network import Network, NetworkConfig
+
+
+@dataclass(frozen=True)
+class AttentionConfig(NetworkConfig):
+    """Shape of the transformer.
+
+    Attributes:
+        layers: of the transformer.
+        heads: of each layer.
+        rank: R of the low-rank part of A_l.
+        conditioned: whether the interest adjusts attention; False is the ablation.
+    """
+
+    layers: int = 2
+    heads: int = 4
+    rank: int = 0
+    conditioned: bool = True
+
+
+@dataclass
+class Cache:
+    """Keys and values of the slates read so far.
+
+    Attributes:
+        layers: transformers' own cache.
+        mask: [B, T] which of them are the user's own.
+    """
+
+    layers: Any
+    mask: Tensor
+
+    def __setitem__(self, rows: Tensor, other: Cache) -> None:
+        """Overwrites users; their slates, fewer perhaps, go to the end."""
+        length = other.mask.shape[1]
+        self.mask[rows] = False
+        self.mask[rows, -length:] = True
+        for mine, theirs in zip(self.layers.layers, other.layers.layers, strict=True):
+            mine.keys[rows, :, -length:] = theirs.keys
+            mine.values[rows, :, -length:] = theirs.values
+
+
+class InterestNetwork(Network):
+    """h_t = transformer(token_1..t | A_l(I_t)), see ``driftrec.agents.attention``."""
+
+    Config: ClassVar[type[NetworkConfig]] = AttentionConfig
+    longest: ClassVar[float] = 2048
+    config: AttentionConfig
+
+    def build(self) -> None:
+        """The transformer, and what makes adjustments out of the interest."""
+        config = self.config
+        self.backbone = make_backbone(
+            LlamaConfig(
+                vocab_size=1,
+                hidden_size=config.hidden,
+                intermediate_size=2 * config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.heads,
+                max_position_embeddings=4096,
+                bos_token_id=None,
+                eos_token_id=None,
+            )
+        )
+        self.interest = nn.Sequential(nn.Linear(self.memory.width, config.hidden), nn.SiLU())
+        self.adjuster = InterestAdjuster(
+            self.backbone.config, config.hidden, config.rank, rotary=True
+        )
+
+    def adjustment(self, context: Tensor) -> Adjustment | None:
+        """A_l of every layer for contexts [B, T, W]; None where attention is not conditioned."""
+        return self.adjuster(self.interest(context)) if self.config.conditioned else None
+
+    def mix_whole(self, token: Tensor, context: Tensor) -> Tensor:
+        """One causal pass; no key is kept."""
+        adjust = self.adjustment(context)
+        hidden = self.backbone(inputs_embeds=token, interest=adjust, use_cache=False)
+        return hidden.last_hidden_state
+
+    def mix(
+        self, token: Tensor, context: Tensor, carry: Cache | None = None, place: int = 0
+    ) -> tuple[Tensor, Cache]:
+        """Reads the tokens after those in the cache."""
+        mask = torch.ones(token.shape[:2], dtype=torch.bool)
+        position = None
+        if carry is None:
+            position = torch.arange(place, place + token.shape[1])[None]
+        else:
+            mask = torch.cat((carry.mask, mask), 1)
+        hidden = self.backbone(
+            inputs_embeds=token,
+            attention_mask=None if mask.all() else mask,
+            position_ids=position,
+            cache=None if carry is None else carry.layers,
+            interest=self.adjustment(context),
+            use_cache=True,
+        )
+        return hidden.last_hidden_state, Cache(hidden.cache, mask)

@@ -1,0 +1,156 @@
+"""Slate heads: what each draws, and that it says how likely that was; tests run over ``HEADS``."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import driftrec.envs  # noqa: F401
+from driftrec.agents.heads import HEADS, IdSoftmax, ProtoAction
+from driftrec.agents.learners import load_learner, make_learner
+from driftrec.agents.network import NetworkConfig
+from driftrec.agents.output import Output
+from driftrec.agents.policy import InterestAttentionPolicy
+from driftrec.agents.transformer import AttentionConfig
+from driftrec.envs.sb3 import BatchVecEnv
+
+SMALL = {"slate_size": 4, "history": 8, "horizon": 12, "diagnostics": False}
+ONE = {name: {"head": name, "vectors": 1, "hidden": 16} for name in HEADS}
+
+
+def batch_env(num_envs=6):
+    env = gym.make_vec("driftrec/DriftingInterest-v0", num_envs=num_envs, **SMALL)
+    return BatchVecEnv(env)
+
+
+def output(batch=5, items=12, size=3, available=None):
+    generator = torch.Generator().manual_seed(0)
+    query, embedding = (
+        torch.randn(*shape, generator=generator) for shape in ((batch, 1, 1, size), (items, size))
+    )
+    embedding = torch.nn.functional.normalize(embedding, dim=1)
+    flat = torch.zeros(batch, 1)
+    return Output(
+        query, flat[..., None], flat, flat, embedding, torch.linspace(-1, 1, items), available
+    )
+
+
+@pytest.fixture(params=HEADS)
+def head(request):
+    torch.manual_seed(1)  # not the seed of ``output``: its noise would be the query
+    return HEADS[request.param](3)
+
+
+def test_a_draw_comes_with_its_own_probability(head):
+    said = output()
+    draw = head.draw(said, 4)
+    assert draw.slates.shape == (5, 4)
+    again = head.log_probability(said, draw.slates[:, None], draw.proto[:, None])
+    assert again.shape == (5, 1, 1 if head.whole else 4)
+    torch.testing.assert_close(again[:, 0], draw.log_probability)
+
+
+def test_sharper_odds_are_closer_to_the_best_items(head):
+    said = output(batch=2000)
+    best = said.scores[:, 0].argmax(1)
+    hits = [
+        (head.draw(said, 1, torch.full((2000, 1), sharp)).slates[:, 0] == best).float().mean()
+        for sharp in (0.3, 1.0, 30.0)
+    ]
+    assert hits[0] < hits[1] < hits[2]
+    assert hits[2] > 0.85
+
+
+def test_what_is_not_to_be_had_is_not_drawn(head):
+    available = torch.zeros(500, 12)
+    available[:, 3:9] = 1
+    slates = head.draw(output(batch=500, available=available), 4).slates
+    assert slates.min() >= 3 and slates.max() < 9
+
+
+def test_slots_of_ids_are_independent():
+    said, head = output(batch=1, items=3), IdSoftmax(3)
+    pairs = torch.tensor(list(product(range(3), repeat=2)))
+    share = said.scores[0, 0].softmax(0)
+    mass = [head.log_probability(said, p[None, None], torch.zeros(0)).sum().exp() for p in pairs]
+    np.testing.assert_allclose(mass, torch.outer(share, share).flatten(), atol=1e-6)
+    many = output(batch=1, items=3)
+    many.query = many.query.expand(20_000, 1, 1, 3)
+    drawn = head.draw(many, 2).slates
+    assert (drawn[:, 0] == drawn[:, 1]).float().mean() == pytest.approx(
+        float(share.square().sum()), abs=0.02
+    )
+
+
+def test_a_proto_action_shows_the_items_nearest_to_it():
+    head = ProtoAction(3)
+    head.log_std.data = torch.tensor([0.0, -1.0, 0.5])
+    said = output()
+    draw = head.draw(said, 4)
+    near = draw.proto @ said.embedding.T + said.bias
+    assert torch.equal(draw.slates, near.topk(4).indices)
+    std = head.log_std.exp()
+    z = (draw.proto - said.query[:, 0, 0]) / std
+    by_hand = (-(z**2) / 2 - std.log() - np.log(2 * np.pi) / 2).sum(1)
+    torch.testing.assert_close(draw.log_probability[:, 0], by_hand)
+    expected = (std.log() + 0.5 * np.log(2 * np.pi * np.e)).sum().item()
+    np.testing.assert_allclose(head.entropy(said).detach(), np.full((5, 1), expected), rtol=1e-6)
+
+
+def test_ids_know_nothing_of_features():
+    network = make_learner("gru", "ppo", batch_env(), seed=0, **ONE["id-softmax"]).policy.network
+    parts = (
+        torch.randint(1000, (2, 9, 4)),
+        torch.rand(2, 9, 4),
+        torch.zeros(2, 9, dtype=torch.long),
+        torch.zeros(2, 9, 4),
+    )
+    with torch.no_grad():
+        before = network(*parts).scores
+        network.features = torch.randn_like(network.features)
+        assert torch.equal(network(*parts).scores, before)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "reinforce"])
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "plackett-luce"])
+def test_every_head_trains_and_survives_a_save(name, algo, tmp_path):
+    env = batch_env(8)
+    options = {"pretrain_steps": 96, "privileged": True, "episode_batch": 4}
+    learner = make_learner("gru", algo, env, seed=1, **options, **ONE[name])
+    before = {k: v.clone() for k, v in learner.policy.state_dict().items()}
+    learner.learn(4 * 96)
+    after = learner.policy.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    moved = {k.removeprefix("network.") for k, v in after.items() if not torch.equal(v, before[k])}
+    assert {"vectors.weight", "item_own"} | (
+        {"head.log_std"} if name == "proto" else set()
+    ) <= moved
+    learner.save(tmp_path / "model.zip")
+    loaded = load_learner(tmp_path / "model.zip", env)
+    observation = env.reset()
+    ours, _ = learner.predict(observation, deterministic=True)
+    theirs, _ = loaded.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_head_that_cannot_do_what_is_asked_is_refused():
+    with pytest.raises(ValueError, match=r"head must be one of plackett-luce, .*got 'softmax'"):
+        NetworkConfig(head="softmax")
+    with pytest.raises(ValueError, match="vectors must be 1 with the head proto, got 4"):
+        NetworkConfig(head="proto")
+    with pytest.raises(ValueError, match="top_k_correction must be False with the head proto"):
+        make_learner("gru", "reinforce", batch_env(2), top_k_correction=True, **ONE["proto"])
+    env = batch_env(2)
+    policy = InterestAttentionPolicy(
+        env.observation_space,
+        env.action_space,
+        lambda _: 1e-3,
+        network=AttentionConfig(**ONE["proto"]),
+    )
+    observation = {k: torch.as_tensor(v) for k, v in env.reset().items()}
+    with pytest.raises(ValueError, match="head must draw slates themselves, got proto"):
+        policy(observation)
