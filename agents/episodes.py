@@ -95,7 +95,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         episode_batch: episodes per gradient step.
         gamma: discount per step.
         gae_lambda: of generalised advantage estimation.
-        ent_coef: weight of the entropy bonus.
+        ent_coef: weight of the entropy bonus; slates are drawn, so there is spread without one.
         vf_coef: weight of the value loss.
         max_grad_norm: gradients are scaled down to this norm.
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
@@ -120,11 +120,11 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         episode_batch: int = 8,
         gamma: float = 0.8,
         gae_lambda: float = 0.9,
-        ent_coef: float = 1e-3,
+        ent_coef: float = 0.0,
         vf_coef: float = 0.5,
         max_grad_norm: float = 1.0,
         pretrain_steps: int = 0,
-        pretrain_rate: float = 4e-3,
+        pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
         privileged: bool = False,
         sharpness: float = 2.0,

@@ -88,7 +88,7 @@ class Preset:
     env_options: Options = field(default_factory=dict)
     training_seeds: tuple[int, ...] = (1, 2, 3)
     num_envs: int = 128
-    validations: int = 8
+    validations: int = 6
     validation_users: int = 256
     users: int = 500
     blocks: int = 1
@@ -152,9 +152,9 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# Four fifths of the steps are pretraining on the simulator's true utilities, which are targets
+# Three quarters of the steps are pretraining on the simulator's true utilities, which are targets
 # and never inputs; reinforcement learning does the rest.
-PRETRAINED: Options = {"pretrain_steps": 153_600, "privileged": True}
+PRETRAINED: Options = {"pretrain_steps": 128_000, "privileged": True}
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -163,8 +163,8 @@ PRESETS: dict[str, Preset] = {
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; ten minutes",
             learners=(
-                Learner("interest-attention", "ppo", 192_000, PRETRAINED, seconds=125),
-                Learner("interest-attention", "reinforce", 192_000, PRETRAINED, seconds=115),
+                Learner("interest-attention", "ppo", 166_400, PRETRAINED, seconds=140),
+                Learner("interest-attention", "reinforce", 166_400, PRETRAINED, seconds=130),
             ),
             baselines=BASELINES,
         ),

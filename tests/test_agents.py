@@ -213,7 +213,8 @@ def test_the_confidence_bonus_is_that_of_the_weighted_regression(env):
 
 def test_a_window_as_long_as_the_history_is_the_undiscounted_regression(env):
     window = agents.make("sliding-linucb", env, window=env.unwrapped.history)
-    whole = agents.make("discounted-linucb", env, gamma=1.0, ridge=window.config.ridge)
+    same = {"ridge": window.config.ridge, "alpha": window.config.alpha}
+    whole = agents.make("discounted-linucb", env, gamma=1.0, **same)
     observation, _ = env.reset(seed=3)
     np.testing.assert_allclose(
         window.grade(window.begin(observation), observation),
