@@ -31,7 +31,9 @@ Grids = Mapping[str, tuple[Options, ...]]
 
 # Around what tuning found best in one domain or another.
 STATIC: Grids = {
-    "static-interest": grid(gamma=(0.98, 1.0), diversity=(0.1, 0.2, 0.3), reserve=(-0.5, 0.0))
+    "static-interest": grid(
+        gamma=(0.98, 1.0), diversity=(0.2, 0.3, 0.5), satiation=(0.0, 0.1), reserve=(-0.5, 0.0)
+    )
 }
 ADAPTIVE: Grids = {
     "moving-average": grid(decay=(0.97,), diversity=(0.2, 0.3)),
