@@ -48,11 +48,13 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
     A new user who has lived through H slates of an earlier recommender.
 
     ## Episode End
-    Terminated when the user leaves: patience falls with slates of which nothing was taken.
+    Terminated when the user leaves: patience falls with slates of which nothing was taken, or
+    something that was soon put away. With ``leaving=False`` users stay all the same.
     Truncated after ``horizon`` requests.
 
     ## Information
-    ``shift``: whether the long-term taste was replaced just now. With ``diagnostics``: ``taste``
+    ``shift``: whether the long-term taste was replaced just now. ``left``: whether patience is used
+    up. With ``diagnostics``: ``taste``
     [D], the interest acted upon at the next request; ``expected_reward`` of the slate shown;
     ``oracle_reward``, the largest that any slate could have had.
 
@@ -86,6 +88,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         world_seed: int = 0,
         diagnostics: bool = True,
         render_mode: str | None = None,
+        leaving: bool = True,
     ) -> None:
         check_horizon(horizon)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -97,7 +100,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
         self.observation_space = observation_space(self.simulator)
         self.action_space = SlateSpace(*world)
-        self.session = Session(self.simulator, 1, horizon, diagnostics)
+        self.session = Session(self.simulator, 1, horizon, diagnostics, leaving=leaving)
         self.viewer = None if render_mode is None else Viewer(self.simulator, horizon, render_mode)
         self._over = False
 

@@ -45,10 +45,8 @@ class Session:
         diagnostics: whether ``info`` tells what no agent may see.
         copy: whether observations of all users are the caller's own; else they are views of what
             the session works with, good until its next step or reset.
-
-    Attributes:
-        leaving: whether users whose patience is used up leave; a teacher in a simulator may keep
-            them, to learn from whole episodes of users who are served badly.
+        leaving: whether users whose patience is used up leave. Where they stay, all agents can be
+            compared on the same users at every step.
     """
 
     def __init__(
@@ -58,9 +56,10 @@ class Session:
         horizon: int,
         diagnostics: bool,
         copy: bool = True,
+        leaving: bool = True,
     ) -> None:
         self.simulator, self.horizon, self.diagnostics = simulator, horizon, diagnostics
-        self.num_users, self.copy, self.leaving = num_users, copy, True
+        self.num_users, self.copy, self.leaving = num_users, copy, leaving
         self.seeds = np.zeros(num_users, np.int64)
         self.episodes = np.zeros(num_users, np.int64)
         shape = (num_users, simulator.history + _SPARE, simulator.slate_size)
@@ -125,7 +124,8 @@ class Session:
             info["expected_reward"] = self.simulator.expected_reward(self.users, slates)
             info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
         outcome, left = self.simulator.step(self.users, slates)
-        left &= self.leaving
+        info["left"] = left
+        left = left & self.leaving
         self._write(outcome)
         info["shift"] = self.users.shifted.copy()
         if self.diagnostics:
@@ -136,7 +136,10 @@ class Session:
     def begin_info(self, rows: Ints) -> dict[str, npt.NDArray[Any]]:
         """The info of a reset, of the users in ``rows`` alone: [len(rows), ...]."""
         assert self.users is not None
-        info: dict[str, npt.NDArray[Any]] = {"shift": np.zeros(len(rows), bool)}
+        info: dict[str, npt.NDArray[Any]] = {
+            "shift": np.zeros(len(rows), bool),
+            "left": np.zeros(len(rows), bool),
+        }
         if self.diagnostics:
             users = self.users.take(rows)
             info["taste"] = users.interest.copy()

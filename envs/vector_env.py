@@ -58,6 +58,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
         copy: bool = True,
+        leaving: bool = True,
     ) -> None:
         check_horizon(horizon)
         if not isinstance(num_envs, int) or num_envs < 1:
@@ -76,7 +77,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self.single_action_space = SlateSpace(*world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.session = Session(self.simulator, num_envs, horizon, diagnostics, copy)
+        self.session = Session(self.simulator, num_envs, horizon, diagnostics, copy, leaving)
         self._ended = np.zeros(num_envs, bool)
         self._all = np.arange(num_envs)
 

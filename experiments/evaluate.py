@@ -43,8 +43,9 @@ class EvaluationResult:
         rewards: [T, B] reward of each step, NaN after the user left.
         shifts: [T, B] whether the user's interest jumped at the end of this step: the first slate
             that meets the new interest is the next one.
-        expected_rewards: [T, B] expected reward of the slate shown, NaN after the user left; None
-            unless it was asked for.
+        expected_rewards: [T, B] expected reward of the slate shown, of users who have left too, as
+            if they had stayed: what agents are worth to the same users; None unless it was asked
+            for.
         oracle_rewards: [T, B] the same of the best slate.
         diversity: [B] mean topic distance (1 - cosine) between two items of a slate.
         coverage: share of the catalogue shown to at least one user.
@@ -131,7 +132,9 @@ def evaluate(
         users: B.
         seed: user i is the environment's user ``seed + i``.
         env_options: options of the environment.
-        oracle: record expected rewards, of the slate shown and of the best one (slower).
+        oracle: record expected rewards, of the slate shown and of the best one (slower); users stay
+            in the environment until the horizon, and what they do after they would have left
+            counts for nothing but these.
         name: the agent's name in the result.
         on_step: called with (steps done, horizon) after every step.
 
@@ -143,7 +146,7 @@ def evaluate(
     """
     options = dict(env_options or {})
     if oracle:
-        options["diagnostics"] = True
+        options |= {"diagnostics": True, "leaving": False}
     env = make_batch(env_id, users, options)
     try:
         served_by, label = _resolve(agent, env, name)
@@ -182,10 +185,11 @@ def run_sessions(
         slates = _checked(slates, name, users, int(env.unwrapped.slate_size))
         observation, rewards, terminated, truncated, infos = env.step(slates)
         starts = np.asarray(terminated | truncated)
-        log.add(step, slates, rewards, starts, infos)
+        left = _last(infos, "left", starts) if oracle else starts
+        log.add(step, slates, rewards, left, starts, infos)
         if on_step is not None:
             on_step(step + 1, horizon)
-        if not log.present.any():
+        if not (oracle or log.present.any()):
             break
     return EvaluationResult(
         agent=name,
@@ -202,7 +206,7 @@ def run_sessions(
 
 
 class _Log:
-    """What the sessions leave behind; rows whose user left are no longer written."""
+    """What the sessions leave behind; rewards of users who have left are no longer written."""
 
     def __init__(self, env: Any, horizon: int, oracle: bool) -> None:
         users, catalog = int(env.num_envs), env.unwrapped.catalog
@@ -217,20 +221,20 @@ class _Log:
         norm = np.linalg.norm(catalog.topics, axis=1, keepdims=True)
         self._topics = catalog.topics / norm  # [N, C]
 
-    def add(self, step: int, slates: Any, rewards: Any, done: Any, infos: Any) -> None:
+    def add(self, step: int, slates: Any, rewards: Any, left: Any, done: Any, infos: Any) -> None:
         here = self.present
         self.rewards[step, here] = rewards[here]
-        self.shifts[step, here] = _last(infos, "shift", done)[here]
+        self.shifts[step] = _last(infos, "shift", done)
         for kept, key in (
             (self.expected_rewards, "expected_reward"),
             (self.oracle_rewards, "oracle_reward"),
         ):
             if kept is not None:
-                kept[step, here] = _last(infos, key, done)[here]
+                kept[step] = _last(infos, key, done)
         self.shown[slates[here].ravel()] = True
         self.diversity[here] += slate_diversity(self._topics, slates[here])
         self.steps[here] += 1
-        self.present = here & ~done
+        self.present = here & ~left
 
 
 def slate_diversity(

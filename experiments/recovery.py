@@ -1,7 +1,8 @@
 """How fast an agent serves users well again after an abrupt shift of interest.
 
 The measure is the expected reward of the slates shown, as a share of the best possible: it has no
-luck of choice in it, and weighs alike users who are easy and hard to please.
+luck of choice in it, and weighs alike users who are easy and hard to please. Users whom the agent
+would have driven away stay: else the worst agents would be measured on the few that they please.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Recovery:
 
     Attributes:
         offset: [W] steps since the shift, -BEFORE .. AFTER - 1.
-        share: [W] expected reward over the oracle's, of the users who are still there.
+        share: [W] expected reward over the oracle's, of all users, as if nobody left.
         low: [W] lower end of the 95 % interval over shifts.
         high: [W] upper end.
         shifts: how many shifts of users were averaged over; with several training seeds each
@@ -126,21 +127,18 @@ def recovery(
     rng = np.random.default_rng(config.seed)
     weights = rng.multinomial(shifts, np.full(shifts, 1 / shifts), config.resamples)[:, which]
     tail = (1 - config.confidence) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):  # offsets that nobody reached
-        low, high = np.nanquantile((weights @ earned) / (weights @ best), [tail, 1 - tail], axis=0)
-        share = earned.sum(0) / best.sum(0)
+    low, high = np.quantile((weights @ earned) / (weights @ best), [tail, 1 - tail], axis=0)
+    share = earned.sum(0) / best.sum(0)
     return Recovery(window, share, low, high, shifts)
 
 
 def _cut(
     result: EvaluationResult, window: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """[E, W] expected and best reward around E shifts, 0 where the user is gone; [E, 3] names."""
+    """[E, W] expected and best reward around E shifts; [E, 3] names."""
     if result.expected_rewards is None or result.oracle_rewards is None:
         raise ValueError("results must be evaluated with oracle=True, got one without")
     first, user = shifts_of(result.shifts, -int(window[0]), int(window[-1]) + 1)
     at = first[:, None] + window, user[:, None]
-    cut = [
-        np.nan_to_num(a[at]).astype(float) for a in (result.expected_rewards, result.oracle_rewards)
-    ]
+    cut = [a[at].astype(float) for a in (result.expected_rewards, result.oracle_rewards)]
     return cut[0], cut[1], np.stack([np.full_like(first, result.seed), user, first], axis=1)

@@ -39,7 +39,8 @@ CAPTIONS = {
     "training, on the same users.",
     "scores": "Interquartile mean over test users and training seeds with its 95 % interval.",
     "recovery": "Expected reward of the slates shown, as a share of the best possible, around an "
-    "abrupt shift of interest (95 % band over shifts), of the users who are still there.",
+    "abrupt shift of interest (95 % band over shifts), of all users: those who would have left are "
+    "kept, or the worst agents would be measured on the few whom they serve well.",
 }
 NOTES = (
     "score: interquartile mean of return / horizon over test users and training seeds, with its "

@@ -157,8 +157,8 @@ def test_diagnosis_is_an_option_that_changes_nothing_else(env_id, small):
     for (one, reward, info), (two, same_reward, bare) in zip(*seen, strict=False):
         assert data_equivalence(one, two, exact=True)
         assert reward == same_reward
-        assert set(info) == {"shift", "taste", "expected_reward", "oracle_reward"}
-        assert set(bare) == {"shift"}
+        assert set(info) == {"shift", "left", "taste", "expected_reward", "oracle_reward"}
+        assert set(bare) == {"shift", "left"}
         assert np.linalg.norm(info["taste"]) == pytest.approx(1, abs=1e-5)
 
 
@@ -299,3 +299,16 @@ def test_a_step_needs_a_reset(small, plain_domain):
         env.step(np.arange(3))
     env.reset()
     env.step(np.arange(3))
+
+
+def test_users_who_may_not_leave_stay_and_live_on_alike(small):
+    options = {**small, "horizon": 40}
+    slates = random_slates(gym.make("driftrec/Video-v0", **options), 40)
+    ends, stays = (
+        episode(gym.make("driftrec/Video-v0", **options, leaving=leaving), 2, slates)
+        for leaving in (True, False)
+    )
+    assert len(ends) < len(stays) == 41
+    assert [info["left"] for _, _, info in ends][-2:] == [False, True]
+    for (_, reward, info), (_, same, kept) in zip(ends, stays, strict=False):
+        assert reward == same and info["left"] == kept["left"]

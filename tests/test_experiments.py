@@ -14,20 +14,26 @@ import pytest
 
 from driftrec.experiments import files, seeds
 from driftrec.experiments.errors import UserError
-from driftrec.experiments.evaluate import EvaluationResult, run_sessions, slate_diversity
+from driftrec.experiments.evaluate import (
+    EvaluationResult,
+    evaluate,
+    run_sessions,
+    slate_diversity,
+)
 from driftrec.experiments.recovery import recovery, shifts_of
 from driftrec.experiments.worlds import parse_options
 
 
 class ScriptedEnv:
-    """Two users over four steps: user 0 leaves at the second step, user 1 stays."""
+    """Two users over four steps: the patience of user 0 is used up at the second, user 1 stays."""
 
     num_envs, horizon, slate_size = 2, 4, 2
 
-    def __init__(self) -> None:
+    def __init__(self, leaving: bool = True) -> None:
         topics = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
         self.catalog = type("Items", (), {"topics": topics, "__len__": lambda self: 4})()
         self.unwrapped, self.starts, self.seed = self, [], None
+        self.leaving = leaving
 
     def reset(self, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         self.time, self.seed = 0, seed
@@ -35,16 +41,18 @@ class ScriptedEnv:
 
     def step(self, slates: np.ndarray) -> tuple[Any, ...]:
         self.time += 1
-        left = np.array([self.time == 2, False])
-        late = np.array([False, self.time == 4])
+        left = np.array([self.time == 2 and self.leaving, False])
+        late = np.array([self.time == 4 and not self.leaving, self.time == 4])
         infos: dict[str, Any] = {
             "shift": np.array([False, self.time == 1]),
+            "left": np.array([self.time == 2, False]),
             "oracle_reward": np.array([9.0, 2.0]),
             "expected_reward": np.array([1.0, 1.0]),
         }
-        if left.any():  # row 0 has been reset: the last step's info is in final_info
+        if left.any() or late.any():  # rows that have been reset: their last info is in final_info
             infos["final_info"] = {
                 "shift": np.array([True, False]),
+                "left": np.array([True, False]),
                 "oracle_reward": np.array([3.0, 2.0]),
                 "expected_reward": np.array([2.0, 1.0]),
             }
@@ -73,7 +81,8 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def result() -> EvaluationResult:
-    return run_sessions(Recorder(), ScriptedEnv(), 5, "recorder", "m:driftrec/X-v0", oracle=True)
+    env = ScriptedEnv(leaving=False)
+    return run_sessions(Recorder(), env, 5, "recorder", "m:driftrec/X-v0", oracle=True)
 
 
 def test_rewards_are_nan_after_the_user_left(result: EvaluationResult) -> None:
@@ -88,13 +97,34 @@ def test_a_user_who_left_earns_nothing_for_the_rest_of_the_horizon(
     assert result.length.tolist() == [2, 4]
 
 
-def test_the_last_step_of_a_reset_row_is_read_from_final_info(result: EvaluationResult) -> None:
-    assert result.shifts[:, 0].tolist() == [False, True, False, False]
+def test_a_session_is_the_same_where_the_environment_keeps_users_who_leave(
+    result: EvaluationResult,
+) -> None:
+    ends = run_sessions(Recorder(), ScriptedEnv(), 5, "recorder", "m:driftrec/X-v0")
+    np.testing.assert_array_equal(ends.rewards, result.rewards)
+    assert ends.coverage == result.coverage
+    np.testing.assert_array_equal(ends.diversity, result.diversity)
+
+
+def test_expected_rewards_go_on_after_the_user_left_and_end_with_final_info(
+    result: EvaluationResult,
+) -> None:
+    assert result.shifts[:, 0].tolist() == [False, False, False, True]
     assert result.shifts[:, 1].tolist() == [True, False, False, False]
-    assert result.oracle_rewards is not None
-    np.testing.assert_array_equal(result.oracle_rewards[:, 0], [9, 3, np.nan, np.nan])
-    assert result.expected_rewards is not None
-    np.testing.assert_array_equal(result.expected_rewards[:, 0], [1, 2, np.nan, np.nan])
+    assert result.oracle_rewards is not None and result.expected_rewards is not None
+    np.testing.assert_array_equal(result.oracle_rewards[:, 0], [9, 9, 9, 3])
+    np.testing.assert_array_equal(result.expected_rewards[:, 0], [1, 1, 1, 2])
+
+
+@pytest.mark.parametrize("agent", ["random", "static-interest"])
+def test_keeping_users_changes_no_score(agent: str) -> None:
+    plain, kept = (
+        evaluate(agent, "driftrec/Video-v0", 40, 7, {"horizon": 30, "history": 10}, oracle=oracle)
+        for oracle in (False, True)
+    )
+    np.testing.assert_array_equal(plain.rewards, kept.rewards)
+    assert plain.length.min() < 30 and kept.expected_rewards is not None
+    assert np.isfinite(kept.expected_rewards).all()
 
 
 def test_coverage_and_diversity_by_hand(result: EvaluationResult) -> None:
@@ -190,13 +220,6 @@ def test_recovery_by_hand() -> None:
     assert (curve.shifts, curve.before, curve.steps) == (20, 1.0, 6.0)
     assert curve.after(10) == pytest.approx(0.4)
     np.testing.assert_array_equal(curve.low, curve.share)  # all users alike
-
-
-def test_recovery_ignores_users_who_left() -> None:
-    share, shifts = np.ones((50, 2)), np.zeros((50, 2))
-    shifts[19] = True
-    share[22:, 0] = np.nan
-    assert recovery([sessions(share, shifts)]).share.tolist() == [1.0] * 35
 
 
 def test_a_shift_met_by_several_training_seeds_counts_once(rng: np.random.Generator) -> None:
