@@ -168,5 +168,14 @@ PRESETS: dict[str, Preset] = {
             ),
             baselines=BASELINES,
         ),
+        Preset(
+            name="networks",
+            description="other networks with the same pretraining and budget, by PPO; half an hour",
+            learners=tuple(
+                Learner(network, "ppo", 166_400, PRETRAINED, seconds=140)
+                for network in ("interest-attention", "attention", "static-attention", "gru", "mlp")
+            ),
+            baselines=BASELINES,
+        ),
     )
 }

@@ -118,14 +118,17 @@ def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) 
 
 
 def findings(results: BenchmarkResults) -> list[str]:
-    """One sentence for each learned agent and opponent, whichever way it falls."""
-    return [
-        compare(ours, theirs)
-        for ours in results.agents
-        if ours.kind == "learned"
-        for theirs in map(results.by_name, OPPONENTS)
-        if theirs is not None
-    ]
+    """Where the flagship stands, whichever way it falls, and any other learned agent beside it.
+
+    One sentence for each algorithm of the flagship and each opponent: those that need no training,
+    and the other networks.
+    """
+    flagship = results.settings["learners"][0]["agent"]
+    learned = [entry for entry in results.agents if entry.kind == "learned"]
+    opponents = [entry for entry in map(results.by_name, OPPONENTS) if entry is not None]
+    opponents += [entry for entry in learned if entry.agent != flagship]
+    ours = [entry for entry in learned if entry.agent == flagship]
+    return [compare(mine, theirs) for mine in ours for theirs in opponents]
 
 
 def compare(ours: AgentResults, theirs: AgentResults) -> str:

@@ -268,7 +268,9 @@ def test_a_benchmark_resumes_with_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_benchmark_and_plot_refuse_what_they_do_not_know(tmp_path: Path) -> None:
-    assert "preset must be one of demo" in refuse("benchmark", "--preset", "x", "--out", tmp_path)
+    assert "preset must be one of demo, networks" in refuse(
+        "benchmark", "--preset", "x", "--out", tmp_path
+    )
     assert "neither a run folder nor a benchmark" in refuse("plot", tmp_path)
     (tmp_path / "file").touch()
     message = refuse("benchmark", "--out", tmp_path / "file" / "x")

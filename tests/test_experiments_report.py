@@ -22,7 +22,7 @@ from driftrec.experiments.files import write_json, write_text
 from driftrec.experiments.grid import Job, claim, run_job
 from driftrec.experiments.plot import plot
 from driftrec.experiments.presets import Baseline, Learner, Preset
-from driftrec.experiments.report import compare, sign, write_report
+from driftrec.experiments.report import compare, findings, sign, write_report
 from driftrec.experiments.results import (
     AgentResults,
     load_benchmark,
@@ -159,6 +159,15 @@ def agent_results(label: str, level: float, kind: str = "learned") -> AgentResul
 )
 def test_findings_tell_the_truth_whichever_way_it_falls(level: float, verdict: str) -> None:
     assert verdict in compare(agent_results("ours", level), agent_results("theirs", 0.5))
+
+
+def test_other_networks_are_opponents_of_the_flagship(folder: Path) -> None:
+    results = load_benchmark(folder)
+    (flagship,) = (entry for entry in results.agents if entry.kind == "learned")
+    rival = dataclasses.replace(flagship, label="gru (PPO)", agent="gru")
+    told = findings(dataclasses.replace(results, agents=(*results.agents, rival)))
+    assert [line.split(" is ")[0] for line in told] == ["interest-attention (PPO)"] * 3
+    assert "is not told apart from gru (PPO)" in told[-1]
 
 
 def test_a_difference_that_could_be_luck_is_not_claimed() -> None:
