@@ -178,4 +178,5 @@ def _first(batch: Observation) -> dict[str, Any]:
 
 def _info(batch: Observation) -> dict[str, Any]:
     # Gymnasium batches Python's bool, not NumPy's, into a bool array.
-    return {**_first(batch), "shift": bool(batch["shift"][0])}
+    told = {name: bool(batch[name][0]) for name in ("shift", "left")}
+    return {**_first(batch), **told}
