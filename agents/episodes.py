@@ -177,23 +177,26 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """Whether the episodes at hand are learned from by pretraining."""
         return self.num_timesteps <= self.pretrain_steps
 
+    @property
+    def session(self) -> Any:
+        """The users of the environment, ``driftrec.envs.session.Session``."""
+        assert self.env is not None
+        return self.env.get_attr("session")[0]
+
     # --- random streams -------------------------------------------------------------------------
 
     def streams(self) -> dict[str, Any]:
         """Where all random streams stand between two rollouts, for ``set_streams``."""
-        assert self.env is not None
-        session = self.env.get_attr("session")[0]
         return {
             "sampling": torch.get_rng_state(),
             "shuffle": self._shuffle.bit_generator.state,
-            "users": session.seeds.copy(),
-            "episodes": session.episodes.copy(),  # each begins with a stream of its own
+            "users": self.session.seeds.copy(),
+            "episodes": self.session.episodes.copy(),  # each begins with a stream of its own
         }
 
     def set_streams(self, streams: Mapping[str, Any]) -> None:
         """Puts all random streams where they stood."""
-        assert self.env is not None
-        session = self.env.get_attr("session")[0]
+        session = self.session
         torch.set_rng_state(streams["sampling"])
         self._shuffle.bit_generator.state = streams["shuffle"]
         session.seeds[:], session.episodes[:] = streams["users"], streams["episodes"]
@@ -218,13 +221,15 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         exploring = self.num_timesteps < self.pretrain_steps
         self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
         teach = self.privileged and exploring
-        env.get_attr("session")[0].leaving = not teach
+        self.session.leaving = not teach
         tape = _Tape(env.reset(), horizon, self.worth)
         memory = None
         sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
             if teach:
-                tape.ask_teacher(env, self.policy.network_config.loyalty * self.reward_scale)
+                tape.ask_teacher(
+                    self.session, self.policy.network_config.loyalty * self.reward_scale
+                )
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 draw = self.policy.network.head.draw(
@@ -350,10 +355,10 @@ class _Tape:
         self.proto: list[Tensor] = []
         self.teacher: list[tuple[Tensor, Tensor]] = []
 
-    def ask_teacher(self, env: VecEnv, loyalty: float) -> None:
+    def ask_teacher(self, session: Any, loyalty: float) -> None:
         """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
-        simulator, session = env.get_attr("simulator")[0], env.get_attr("session")[0]
-        best = torch.as_tensor(simulator.log_gain(session.users, loyalty)).topk(_TAUGHT, dim=1)
+        gain = session.simulator.log_gain(session.users, loyalty)
+        best = torch.as_tensor(gain).topk(_TAUGHT, dim=1)
         share = (best.values / _TEMPERATURE).softmax(1)
         self.teacher.append((best.indices, share))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -113,7 +113,7 @@ class ProtoAction(Head):
         query, std = output.query[:, 0, 0], self.log_std.exp() / sharp
         proto = query + std * torch.randn_like(query)
         chosen = Normal(query, std).log_prob(proto).sum(-1, keepdim=True)
-        moved = output.with_query(proto[:, None, None])
+        moved = replace(output, query=proto[:, None, None])
         return Draw(moved.scores[:, 0].topk(slots, dim=-1).indices, chosen, proto)
 
     def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:

@@ -53,10 +53,6 @@ class Output:
         match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
         return match.view(rows, -1).logsumexp(1).view(self.value.shape)
 
-    def with_query(self, query: Tensor) -> Output:
-        """The same with another query."""
-        return replace(self, query=query)
-
     def put(self, rows: Tensor, other: Output) -> None:
         """Overwrites users in ``rows``."""
         for name in ("query", "weight", "value", "interest"):
@@ -65,4 +61,4 @@ class Output:
     def at(self, steps: Tensor) -> Output:
         """The output at some of the requests."""
         parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
-        return Output(**parts, embedding=self.embedding, bias=self.bias)
+        return replace(self, **parts)

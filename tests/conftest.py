@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,3 +45,21 @@ def plain_domain(tmp_path: Path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def check_saved(tmp_path: Path) -> Callable[[Any, Any], Any]:
+    """Saves and loads a learner, asserts that it gives the slates that it gave, and returns it."""
+
+    def check(learner: Any, env: Any) -> Any:
+        from driftrec.agents.learners import load_learner
+
+        learner.save(tmp_path / "model.zip")
+        loaded = load_learner(tmp_path / "model.zip", env)
+        observation = env.reset()
+        ours, _ = learner.predict(observation, deterministic=True)
+        theirs, _ = loaded.predict(observation, deterministic=True)
+        np.testing.assert_array_equal(ours, theirs)
+        return loaded
+
+    return check

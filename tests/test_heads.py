@@ -11,7 +11,7 @@ import torch
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents.heads import HEADS, IdSoftmax, ProtoAction
-from driftrec.agents.learners import load_learner, make_learner
+from driftrec.agents.learners import make_learner
 from driftrec.agents.network import NetworkConfig
 from driftrec.agents.output import Output
 from driftrec.agents.policy import InterestAttentionPolicy
@@ -117,7 +117,7 @@ def test_ids_know_nothing_of_features():
 
 @pytest.mark.parametrize("algo", ["ppo", "reinforce"])
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "plackett-luce"])
-def test_every_head_trains_and_survives_a_save(name, algo, tmp_path):
+def test_every_head_trains_and_survives_a_save(name, algo, check_saved):
     env = batch_env(8)
     options = {"pretrain_steps": 96, "privileged": True, "episode_batch": 4}
     learner = make_learner("gru", algo, env, seed=1, **options, **ONE[name])
@@ -129,12 +129,7 @@ def test_every_head_trains_and_survives_a_save(name, algo, tmp_path):
     assert {"vectors.weight", "item_own"} | (
         {"head.log_std"} if name == "proto" else set()
     ) <= moved
-    learner.save(tmp_path / "model.zip")
-    loaded = load_learner(tmp_path / "model.zip", env)
-    observation = env.reset()
-    ours, _ = learner.predict(observation, deterministic=True)
-    theirs, _ = loaded.predict(observation, deterministic=True)
-    np.testing.assert_array_equal(ours, theirs)
+    check_saved(learner, env)
 
 
 def test_a_head_that_cannot_do_what_is_asked_is_refused():

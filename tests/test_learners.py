@@ -12,7 +12,7 @@ import torch
 import driftrec.envs  # noqa: F401
 from driftrec.agents.episodes import Episodes, discounted, slot_advantage
 from driftrec.agents.interest import DeltaMemory, _Scan
-from driftrec.agents.learners import load_learner, make_learner
+from driftrec.agents.learners import make_learner
 from driftrec.agents.losses import (
     choice_loss,
     clipped_surrogate,
@@ -201,7 +201,7 @@ def test_a_slot_is_credited_for_what_came_from_it():
 
 @pytest.mark.parametrize("algo", ["ppo", "reinforce"])
 @pytest.mark.parametrize("privileged", [True, False])
-def test_training_changes_the_policy_and_survives_a_save(algo, privileged, tmp_path):
+def test_training_changes_the_policy_and_survives_a_save(algo, privileged, check_saved):
     env = batch_env(8)
     options = {"pretrain_steps": 96, "privileged": privileged, "hidden": 16, "episode_batch": 4}
     learner = make_learner("interest-attention", algo, env, seed=1, **options)
@@ -210,12 +210,7 @@ def test_training_changes_the_policy_and_survives_a_save(algo, privileged, tmp_p
     moved = [k for k, v in learner.policy.state_dict().items() if not torch.equal(v, before[k])]
     assert any("adjuster.gain" in k for k in moved)
     assert any("backbone" in k for k in moved)
-    learner.save(tmp_path / "model.zip")
-    loaded = load_learner(tmp_path / "model.zip", env)
-    observation = env.reset()
-    ours, _ = learner.predict(observation, deterministic=True)
-    theirs, _ = loaded.predict(observation, deterministic=True)
-    np.testing.assert_array_equal(ours, theirs)
+    check_saved(learner, env)
 
 
 def test_the_same_seed_trains_the_same_network():

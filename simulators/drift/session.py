@@ -69,10 +69,7 @@ class SessionInterest(Drift):
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]
-        ends = uniform[:, 0] < self.hazard(self.half_life)
-        if self.ends_at < np.inf:
-            ends |= outcome.grade >= np.float32(self.ends_at)
-        rows = ends.nonzero()[0]
+        rows = (uniform[:, 0] < self.ending(outcome.grade)).nonzero()[0]
         if len(rows):
             session = users.state["session"]
             _, *draws = uniform[rows].T
