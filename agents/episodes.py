@@ -8,8 +8,7 @@ Stable-Baselines3's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,69 +19,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from .heads import Draw
+from .credit import discounted
 from .losses import choice_loss, teacher_loss
 from .output import Output
-from .policy import InterestAttentionPolicy, newest, window
+from .policy import InterestAttentionPolicy
+from .tape import Episodes, Tape
 
-
-@dataclass
-class Teacher:
-    """The n best items of a teacher at each step, and the probability that it gives each.
-
-    Attributes:
-        items: [B, T, n].
-        share: [B, T, n] rows sum to 1.
-    """
-
-    items: Tensor
-    share: Tensor
-
-
-@dataclass
-class Episodes:
-    """B episodes of T steps after a warm-up of H slates.
-
-    Attributes:
-        slates: [B, H + T, K] shown, and ``feedback`` on them.
-        request: [B, H + T] the request after each, and ``time`` [B, H + T, 4].
-        reward: [B, T].
-        slot_reward: [B, T, K] the reward that came from each slot.
-        alive: [B, T] whether the user was still there when the step began.
-        log_probability: [B, T, K] of each slot when it was drawn.
-        value: [B, T + 1] of each step when it was taken; 0 after the user has left.
-        proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
-        teacher: what a teacher that knows the users would show, or None.
-    """
-
-    slates: Tensor
-    feedback: Tensor
-    request: Tensor
-    time: Tensor
-    reward: Tensor
-    slot_reward: Tensor
-    alive: Tensor
-    log_probability: Tensor
-    value: Tensor
-    proto: Tensor
-    teacher: Teacher | None = None
-
-    @property
-    def steps(self) -> int:
-        """T."""
-        return self.reward.shape[1]
-
-    def take(self, rows: Tensor) -> Episodes:
-        """The episodes in ``rows``."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "teacher"}
-        teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
-        return Episodes(**{k: v[rows] for k, v in parts.items()}, teacher=teacher)
-
-    def batches(self, size: int, generator: np.random.Generator) -> Iterator[Episodes]:
-        """All episodes once, ``size`` at a time, in random order."""
-        order = torch.as_tensor(generator.permutation(len(self.slates)))
-        for rows in order.split(size):
-            yield self.take(rows)
+_SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])  # of pretraining's users, in turn
 
 
 class EpisodeAlgorithm(OnPolicyAlgorithm):
@@ -222,7 +165,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
         teach = self.privileged and exploring
         self.session.leaving = not teach
-        tape = _Tape(env.reset(), horizon, self.worth)
+        tape = Tape(env.reset(), horizon, self.worth)
         memory = None
         sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
@@ -305,8 +248,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
         logged = []
         for _ in range(self.pretrain_epochs):
-            for batch, target in _with(episodes, returns, self.episode_batch, self._shuffle):
-                logged.append(self._pretrain_update(batch, target, rate))
+            for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
+                logged.append(self._pretrain_update(batch, returns[rows], rate))
         mean = np.mean(logged, axis=0)
         self.logger.record("pretrain/loss", mean[0])
         self.logger.record("train/value_loss", mean[1])
@@ -334,130 +277,3 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "episodes", "_shuffle"]
-
-
-class _Tape:
-    """Collects the episodes of B users as they are played."""
-
-    def __init__(self, first: Any, horizon: int, worth: Tensor) -> None:
-        self.observation = _tensors(first)
-        self.worth = worth
-        parts = window(self.observation)
-        self.history = parts[0].shape[1]
-        self.sequence = [[part] for part in parts]
-        batch, slots = parts[0].shape[0], parts[0].shape[2]
-        self.reward = torch.zeros(batch, horizon)
-        self.alive = torch.zeros(batch, horizon)
-        self.log_prob = torch.zeros(batch, horizon, slots)
-        self.value = torch.zeros(batch, horizon + 1)
-        self.present = torch.ones(batch)
-        self.left = torch.zeros(batch, dtype=torch.bool)
-        self.proto: list[Tensor] = []
-        self.teacher: list[tuple[Tensor, Tensor]] = []
-
-    def ask_teacher(self, session: Any, loyalty: float) -> None:
-        """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
-        gain = session.simulator.log_gain(session.users, loyalty)
-        best = torch.as_tensor(gain).topk(_TAUGHT, dim=1)
-        share = (best.values / _TEMPERATURE).softmax(1)
-        self.teacher.append((best.indices, share))
-
-    def record(
-        self,
-        step: int,
-        draw: Draw,
-        value: Tensor,
-        observation: Any,
-        reward: np.ndarray,
-        done: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        """Notes one step; of a user whose episode ended, the last observation."""
-        self.reward[:, step] = torch.as_tensor(reward) * self.present
-        self.alive[:, step], self.log_prob[:, step] = self.present, draw.log_probability
-        self.proto.append(draw.proto)
-        self.value[:, step] = value * self.present
-        for row in np.flatnonzero(done):
-            for key, part in infos[row]["terminal_observation"].items():
-                observation[key][row] = part
-            if self.present[row]:
-                self.left[row] = not infos[row]["TimeLimit.truncated"]
-        self.present[torch.as_tensor(done)] = 0
-        self.observation = _tensors(observation)
-        for part, new in zip(self.sequence, newest(self.observation), strict=True):
-            part.append(new)
-
-    def _teacher(self) -> Teacher | None:
-        if not self.teacher:
-            return None
-        items, share = zip(*self.teacher, strict=True)
-        return Teacher(torch.stack(items, 1), torch.stack(share, 1))
-
-    def finish(self, last_value: Tensor) -> Episodes:
-        """The episodes; the value after the last step counts for those cut off by the horizon."""
-        slates, feedback, request, time = (torch.cat(part, 1) for part in self.sequence)
-        self.value[:, -1] = torch.where(self.left, 0.0, last_value)
-        slot_reward = feedback * self.worth[slates.clamp_min(0)]
-        return Episodes(
-            slates,
-            feedback,
-            request,
-            time,
-            self.reward,
-            slot_reward[:, self.history :] * self.alive[..., None],
-            self.alive,
-            self.log_prob,
-            self.value,
-            torch.stack(self.proto, 1),
-            self._teacher(),
-        )
-
-
-_SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])  # of pretraining's users, in turn
-_TAUGHT = 50  # items that the teacher names at each step
-_TEMPERATURE = 0.2  # below 1 the teacher insists on its best
-
-
-def discounted(
-    episodes: Episodes, gamma: float, gae_lambda: float, scale: float
-) -> tuple[Tensor, Tensor]:
-    """Generalised advantages and the returns they imply, [B, T] each, in units of ``scale``.
-
-    A_t = delta_t + gamma lambda A_{t+1}, delta_t = r_t + gamma V_{t+1} - V_t; V is 0 after a user
-    has left, and what was predicted after the last step where the horizon cut the episode.
-    Source: Schulman, Moritz, Levine, Jordan & Abbeel (2016), eq. 16.
-    """
-    reward, value, alive = episodes.reward / scale, episodes.value, episodes.alive
-    following = torch.cat((alive[:, 1:], (value[:, -1:] != 0).float()), 1)
-    advantage = torch.zeros_like(reward)
-    running = torch.zeros(len(reward))
-    for t in reversed(range(reward.shape[1])):
-        delta = reward[:, t] + gamma * value[:, t + 1] * following[:, t] - value[:, t]
-        running = (delta + gamma * gae_lambda * following[:, t] * running) * alive[:, t]
-        advantage[:, t] = running
-    return advantage, advantage + value[:, :-1]
-
-
-def slot_advantage(episodes: Episodes, advantage: Tensor, scale: float) -> Tensor:
-    """[B, T, K] credit of each slot: its own reward less a fair share, and the shared future.
-
-    A_tk = (r_tk - mean(r) / K) + (A_t - (r_t - mean(r))): a slot is not praised for what was taken
-    elsewhere in the slate. The mean is over the users alive at t.
-    """
-    reward, alive = episodes.reward / scale, episodes.alive
-    mean = (reward * alive).sum(0) / alive.sum(0).clamp_min(1)
-    own = episodes.slot_reward / scale - (mean / episodes.slot_reward.shape[2])[:, None]
-    future = advantage - (reward - mean)
-    return own + future[..., None]
-
-
-def _with(
-    episodes: Episodes, extra: Tensor, size: int, generator: np.random.Generator
-) -> Iterator[tuple[Episodes, Tensor]]:
-    order = torch.as_tensor(generator.permutation(len(extra)))
-    for rows in order.split(size):
-        yield episodes.take(rows), extra[rows]
-
-
-def _tensors(observation: Any) -> dict[str, Tensor]:
-    return {key: torch.as_tensor(np.asarray(value)) for key, value in observation.items()}

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
+from .credit import discounted, slot_advantage
+from .episodes import EpisodeAlgorithm
 from .losses import clipped_surrogate
+from .tape import Episodes
 
 
 class EpisodePPO(EpisodeAlgorithm):
@@ -43,10 +45,8 @@ class EpisodePPO(EpisodeAlgorithm):
         credit = (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6)
         logged: list[tuple[float, ...]] = []
         for _ in range(self.n_epochs):
-            for rows in torch.as_tensor(self._shuffle.permutation(len(returns))).split(
-                self.episode_batch
-            ):
-                logged.append(self._update(episodes.take(rows), credit[rows], returns[rows], rate))
+            for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
+                logged.append(self._update(batch, credit[rows], returns[rows], rate))
             if logged[-1][3] > self.target_kl:
                 break
         names = ("policy_loss", "value_loss", "entropy", "approx_kl")

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .episodes import EpisodeAlgorithm, Episodes, discounted, slot_advantage
+from .credit import discounted, slot_advantage
+from .episodes import EpisodeAlgorithm
 from .losses import score_function, top_k_score_function
 from .output import Output
+from .tape import Episodes
 
 
 class EpisodeReinforce(EpisodeAlgorithm):
@@ -52,10 +54,8 @@ class EpisodeReinforce(EpisodeAlgorithm):
         alive = episodes.alive.bool()
         credit = (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6)
         logged = []
-        for rows in torch.as_tensor(self._shuffle.permutation(len(returns))).split(
-            self.episode_batch
-        ):
-            logged.append(self._update(episodes.take(rows), credit[rows], returns[rows], rate))
+        for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
+            logged.append(self._update(batch, credit[rows], returns[rows], rate))
         for name, value in zip(
             ("policy_loss", "value_loss", "entropy"), np.mean(logged, axis=0), strict=True
         ):

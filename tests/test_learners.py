@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import driftrec.envs  # noqa: F401
-from driftrec.agents.episodes import Episodes, discounted, slot_advantage
+from driftrec.agents.credit import discounted, slot_advantage
 from driftrec.agents.interest import DeltaMemory, _Scan
 from driftrec.agents.learners import make_learner
 from driftrec.agents.losses import (
@@ -21,6 +21,7 @@ from driftrec.agents.losses import (
     top_k_score_function,
 )
 from driftrec.agents.slate import entropy, log_probability, sample_slate
+from driftrec.agents.tape import Episodes
 from driftrec.envs.sb3 import BatchVecEnv
 
 SMALL = {"slate_size": 4, "history": 8, "horizon": 12, "diagnostics": False}

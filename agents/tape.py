@@ -1,0 +1,159 @@
+"""Episodes as they were played: what learning reads, and the tape that collects it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .heads import Draw
+from .policy import newest, window
+
+_TAUGHT = 50  # items that the teacher names at each step
+_TEMPERATURE = 0.2  # below 1 the teacher insists on its best
+
+
+@dataclass
+class Teacher:
+    """The n best items of a teacher at each step, and the probability that it gives each.
+
+    Attributes:
+        items: [B, T, n].
+        share: [B, T, n] rows sum to 1.
+    """
+
+    items: Tensor
+    share: Tensor
+
+
+@dataclass
+class Episodes:
+    """B episodes of T steps after a warm-up of H slates.
+
+    Attributes:
+        slates: [B, H + T, K] shown, and ``feedback`` on them.
+        request: [B, H + T] the request after each, and ``time`` [B, H + T, 4].
+        reward: [B, T].
+        slot_reward: [B, T, K] the reward that came from each slot.
+        alive: [B, T] whether the user was still there when the step began.
+        log_probability: [B, T, K] of each slot when it was drawn.
+        value: [B, T + 1] of each step when it was taken; 0 after the user has left.
+        proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
+        teacher: what a teacher that knows the users would show, or None.
+    """
+
+    slates: Tensor
+    feedback: Tensor
+    request: Tensor
+    time: Tensor
+    reward: Tensor
+    slot_reward: Tensor
+    alive: Tensor
+    log_probability: Tensor
+    value: Tensor
+    proto: Tensor
+    teacher: Teacher | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.reward.shape[1]
+
+    def take(self, rows: Tensor) -> Episodes:
+        """The episodes in ``rows``."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "teacher"}
+        teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
+        return Episodes(**{k: v[rows] for k, v in parts.items()}, teacher=teacher)
+
+    def batches(
+        self, size: int, generator: np.random.Generator
+    ) -> Iterator[tuple[Episodes, Tensor]]:
+        """All episodes once, ``size`` at a time, in random order; with them their rows."""
+        order = torch.as_tensor(generator.permutation(len(self.slates)))
+        for rows in order.split(size):
+            yield self.take(rows), rows
+
+
+class Tape:
+    """Collects the episodes of B users as they are played."""
+
+    def __init__(self, first: Any, horizon: int, worth: Tensor) -> None:
+        self.observation = _tensors(first)
+        self.worth = worth
+        parts = window(self.observation)
+        self.history = parts[0].shape[1]
+        self.sequence = [[part] for part in parts]
+        batch, slots = parts[0].shape[0], parts[0].shape[2]
+        self.reward = torch.zeros(batch, horizon)
+        self.alive = torch.zeros(batch, horizon)
+        self.log_prob = torch.zeros(batch, horizon, slots)
+        self.value = torch.zeros(batch, horizon + 1)
+        self.present = torch.ones(batch)
+        self.left = torch.zeros(batch, dtype=torch.bool)
+        self.proto: list[Tensor] = []
+        self.teacher: list[tuple[Tensor, Tensor]] = []
+
+    def ask_teacher(self, session: Any, loyalty: float) -> None:
+        """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
+        gain = session.simulator.log_gain(session.users, loyalty)
+        best = torch.as_tensor(gain).topk(_TAUGHT, dim=1)
+        share = (best.values / _TEMPERATURE).softmax(1)
+        self.teacher.append((best.indices, share))
+
+    def record(
+        self,
+        step: int,
+        draw: Draw,
+        value: Tensor,
+        observation: Any,
+        reward: np.ndarray,
+        done: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Notes one step; of a user whose episode ended, the last observation."""
+        self.reward[:, step] = torch.as_tensor(reward) * self.present
+        self.alive[:, step], self.log_prob[:, step] = self.present, draw.log_probability
+        self.proto.append(draw.proto)
+        self.value[:, step] = value * self.present
+        for row in np.flatnonzero(done):
+            for key, part in infos[row]["terminal_observation"].items():
+                observation[key][row] = part
+            if self.present[row]:
+                self.left[row] = not infos[row]["TimeLimit.truncated"]
+        self.present[torch.as_tensor(done)] = 0
+        self.observation = _tensors(observation)
+        for part, new in zip(self.sequence, newest(self.observation), strict=True):
+            part.append(new)
+
+    def _teacher(self) -> Teacher | None:
+        if not self.teacher:
+            return None
+        items, share = zip(*self.teacher, strict=True)
+        return Teacher(torch.stack(items, 1), torch.stack(share, 1))
+
+    def finish(self, last_value: Tensor) -> Episodes:
+        """The episodes; the value after the last step counts for those cut off by the horizon."""
+        slates, feedback, request, time = (torch.cat(part, 1) for part in self.sequence)
+        self.value[:, -1] = torch.where(self.left, 0.0, last_value)
+        slot_reward = feedback * self.worth[slates.clamp_min(0)]
+        return Episodes(
+            slates,
+            feedback,
+            request,
+            time,
+            self.reward,
+            slot_reward[:, self.history :] * self.alive[..., None],
+            self.alive,
+            self.log_prob,
+            self.value,
+            torch.stack(self.proto, 1),
+            self._teacher(),
+        )
+
+
+def _tensors(observation: Any) -> dict[str, Tensor]:
+    return {key: torch.as_tensor(np.asarray(value)) for key, value in observation.items()}
