@@ -212,7 +212,9 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         steps = batch.steps
         parts = (batch.slates, batch.feedback, batch.request, batch.time)
         # the slate shown at the last step has been answered, but nothing is decided after it
-        return self.policy.network(*(part[:, :-1] for part in parts), last=steps)
+        output = self.policy.network(*(part[:, :-1] for part in parts), last=steps)
+        output.available = batch.available
+        return output
 
     def log_probability(self, output: Output, batch: Episodes) -> Tensor:
         """[B, T, K] of the slots that were drawn; [B, T, 1] where slates are drawn as a whole."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-_UNAVAILABLE = -1e9
+from .slate import UNAVAILABLE
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Output:
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
-        available: [B, N] 0 where an item is not to be had; None where all are.
+        available: [B, T, N] false where an item is not to be had; None where all are.
     """
 
     query: Tensor
@@ -37,20 +37,24 @@ class Output:
         scores = match.logsumexp(2) + self.bias
         if self.available is None:
             return scores
-        return scores.masked_fill(self.available[:, None] == 0, _UNAVAILABLE)
+        return scores.masked_fill(~self.available, UNAVAILABLE)
 
     def scores_of(self, items: Tensor) -> Tensor:
         """[B, T, n] the scores of some items [B, T, n]."""
         match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
-        return (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
+        scores = (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
+        if self.available is None:
+            return scores
+        return scores.masked_fill(~self.available.gather(2, items), UNAVAILABLE)
 
     def log_total(self) -> Tensor:
         """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
-        if self.available is not None:
-            return self.scores.logsumexp(2)
         rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
         match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
         match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
+        if self.available is not None:
+            gone = ~self.available.reshape(rows, 1, -1)
+            match = match.masked_fill(gone, UNAVAILABLE)
         return match.view(rows, -1).logsumexp(1).view(self.value.shape)
 
     def put(self, rows: Tensor, other: Output) -> None:
@@ -61,4 +65,5 @@ class Output:
     def at(self, steps: Tensor) -> Output:
         """The output at some of the requests."""
         parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
-        return replace(self, **parts)
+        available = None if self.available is None else self.available[:, steps]
+        return replace(self, **parts, available=available)

@@ -159,7 +159,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
     def _last(self, obs: PyTorchObs) -> Output:
         assert isinstance(obs, dict)
         output = self.network(*window(obs), last=1)
-        output.available = obs.get("available")
+        output.available = available(obs)
         return output
 
     def _log_probability(self, output: Output, slates: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
     ) -> tuple[Output, Memory]:
         """The output at the newest request and the state after it."""
         output, state = self._advance(obs, state, episode_start)
-        output.available = obs.get("available")
+        output.available = available(obs)
         return output, state
 
     def _advance(
@@ -272,6 +272,12 @@ def newest(obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         request_id(obs["request"])[:, None],
         obs["time"][:, None].float(),
     )
+
+
+def available(obs: PyTorchObs) -> Tensor | None:
+    """[B, 1, N] whether each item is to be had at the newest request; None where all always are."""
+    assert isinstance(obs, dict)
+    return obs["available"][:, None] != 0 if "available" in obs else None
 
 
 def request_id(request: Tensor) -> Tensor:

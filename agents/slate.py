@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+UNAVAILABLE = -1e9  # score of what is not to be had: below any other, and still a number
+
 
 def sample_slate(scores: Tensor, size: int, generator: torch.Generator | None = None) -> Tensor:
     """Draws slates without replacement by Gumbel top-k.
@@ -29,7 +31,8 @@ def log_probability(chosen: Tensor, total: Tensor) -> Tensor:
 
     log pi(a_k | a_1..a_{k-1}) = s_{a_k} - log sum_{j not in a_1..a_{k-1}} exp(s_j).
     Source: Plackett (1975), "The analysis of permutations". The remaining mass is the whole less
-    what is taken, in double precision.
+    what is taken, in double precision. Where fewer items are to be had than there are slots, what
+    fills the others was no choice and counts 0.
 
     Args:
         chosen: [..., K] scores of the slate's items.
@@ -41,7 +44,8 @@ def log_probability(chosen: Tensor, total: Tensor) -> Tensor:
     total = total[..., None]
     share = (chosen - total).double().exp()
     above = share.cumsum(-1) - share
-    return chosen - total - torch.log((1 - above).clamp_min(1e-9)).to(chosen.dtype)
+    drawn = chosen - total - torch.log((1 - above).clamp_min(1e-9)).to(chosen.dtype)
+    return drawn.where(chosen > UNAVAILABLE / 2, 0)
 
 
 def entropy(scores: Tensor) -> Tensor:

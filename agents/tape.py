@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .heads import Draw
-from .policy import newest, window
+from .policy import available, newest, window
 
 _TAUGHT = 50  # items that the teacher names at each step
 _TEMPERATURE = 0.2  # below 1 the teacher insists on its best
@@ -43,6 +43,7 @@ class Episodes:
         log_probability: [B, T, K] of each slot when it was drawn.
         value: [B, T + 1] of each step when it was taken; 0 after the user has left.
         proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
+        available: [B, T, N] whether each item was to be had; None where all always are.
         teacher: what a teacher that knows the users would show, or None.
     """
 
@@ -56,6 +57,7 @@ class Episodes:
     log_probability: Tensor
     value: Tensor
     proto: Tensor
+    available: Tensor | None = None
     teacher: Teacher | None = None
 
     @property
@@ -67,7 +69,8 @@ class Episodes:
         """The episodes in ``rows``."""
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "teacher"}
         teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
-        return Episodes(**{k: v[rows] for k, v in parts.items()}, teacher=teacher)
+        taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in parts.items()}
+        return Episodes(**taken, teacher=teacher)
 
     def batches(
         self, size: int, generator: np.random.Generator
@@ -95,12 +98,13 @@ class Tape:
         self.present = torch.ones(batch)
         self.left = torch.zeros(batch, dtype=torch.bool)
         self.proto: list[Tensor] = []
+        self.available: list[Tensor] = []
         self.teacher: list[tuple[Tensor, Tensor]] = []
 
     def ask_teacher(self, session: Any, loyalty: float) -> None:
         """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
         gain = session.simulator.log_gain(session.users, loyalty)
-        best = torch.as_tensor(gain).topk(_TAUGHT, dim=1)
+        best = torch.as_tensor(gain).topk(min(_TAUGHT, gain.shape[1]), dim=1)
         share = (best.values / _TEMPERATURE).softmax(1)
         self.teacher.append((best.indices, share))
 
@@ -118,6 +122,9 @@ class Tape:
         self.reward[:, step] = torch.as_tensor(reward) * self.present
         self.alive[:, step], self.log_prob[:, step] = self.present, draw.log_probability
         self.proto.append(draw.proto)
+        mask = available(self.observation)
+        if mask is not None:
+            self.available.append(mask)
         self.value[:, step] = value * self.present
         for row in np.flatnonzero(done):
             for key, part in infos[row]["terminal_observation"].items():
@@ -151,6 +158,7 @@ class Tape:
             self.log_prob,
             self.value,
             torch.stack(self.proto, 1),
+            torch.cat(self.available, 1) if self.available else None,
             self._teacher(),
         )
 

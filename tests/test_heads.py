@@ -66,8 +66,8 @@ def test_sharper_odds_are_closer_to_the_best_items(head):
 
 
 def test_what_is_not_to_be_had_is_not_drawn(head):
-    available = torch.zeros(500, 12)
-    available[:, 3:9] = 1
+    available = torch.zeros(500, 1, 12, dtype=torch.bool)
+    available[..., 3:9] = True
     slates = head.draw(output(batch=500, available=available), 4).slates
     assert slates.min() >= 3 and slates.max() < 9
 

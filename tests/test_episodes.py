@@ -1,0 +1,80 @@
+"""Whole episodes: what is learned from is what was played."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+import driftrec.envs  # noqa: F401
+from driftrec.agents.learners import make_learner
+from driftrec.agents.slate import UNAVAILABLE, log_probability
+from driftrec.envs.sb3 import BatchVecEnv
+
+SMALL = {"slate_size": 4, "history": 8, "horizon": 12, "diagnostics": False}
+
+
+def news(num_envs=8, **options):
+    """A world in which two items of three are not to be had at any one time."""
+    return BatchVecEnv(gym.make_vec("driftrec/News-v0", num_envs=num_envs, **(SMALL | options)))
+
+
+class Played(BaseCallback):
+    """Keeps what ``what`` says of the learner, between playing and learning."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what, self.kept = what, []
+
+    def _on_step(self):
+        return True
+
+    def _on_rollout_end(self):
+        self.kept.append(self.what(self.model))
+
+
+def shift(model):
+    """Largest difference of a slot's log-probability to when it was drawn."""
+    with torch.no_grad():
+        now = model.log_probability(model.read(model.episodes), model.episodes)
+    return float((now - model.episodes.log_probability).abs().max())
+
+
+@pytest.mark.parametrize("algo", ["ppo", "reinforce"])
+@pytest.mark.parametrize("head", ["plackett-luce", "id-softmax"])
+def test_an_update_begins_from_the_probabilities_that_slates_were_drawn_with(algo, head):
+    env = news()
+    assert not env.reset()["available"].all()
+    learner = make_learner("interest-attention", algo, env, seed=2, hidden=16, head=head)
+    played = Played(shift)
+    learner.learn(3 * 8 * SMALL["horizon"], callback=played)
+    assert len(played.kept) == 3 and max(played.kept) < 1e-5, played.kept
+
+
+def test_what_is_not_to_be_had_is_no_part_of_what_is_learned():
+    env = news()
+    learner = make_learner("gru", "ppo", env, seed=2, hidden=16)
+
+    def share(model):
+        output = model.read(model.episodes)
+        assert output.available.shape == (8, 12, len(model.worth))
+        odds = output.scores - output.log_total()[..., None]
+        return odds.exp().mul(~output.available).sum(2).max().item(), odds.exp().sum(
+            2
+        ).mean().item()
+
+    played = Played(share)
+    learner.learn(96, callback=played)
+    gone, all_items = played.kept[0]
+    assert gone == 0 and all_items == pytest.approx(1, abs=1e-4)
+
+
+def test_a_slot_that_nothing_was_left_for_counts_nothing():
+    scores = torch.tensor([0.5, -0.5, UNAVAILABLE, UNAVAILABLE], requires_grad=True)
+    chosen = log_probability(scores[[1, 0, 3]], scores.logsumexp(0))
+    assert chosen[0].item() == pytest.approx(np.log(1 / (1 + np.e)), abs=1e-5)
+    assert chosen[1].item() == pytest.approx(0, abs=1e-5) and chosen[2].item() == 0
+    chosen.sum().backward()
+    assert scores.grad is not None and scores.grad.isfinite().all()
