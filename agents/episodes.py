@@ -9,6 +9,7 @@ Stable-Baselines3's own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -160,19 +161,24 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        horizon = int(env.get_attr("horizon")[0])
         exploring = self.num_timesteps < self.pretrain_steps
         self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
-        teach = self.privileged and exploring
-        self.session.leaving = not teach
+        with self.session.staying() if self.privileged and exploring else nullcontext():
+            if not self._play(env, callback, exploring):
+                return False
+        callback.on_rollout_end()
+        return True
+
+    def _play(self, env: VecEnv, callback: BaseCallback, exploring: bool) -> bool:
+        """One episode of every user, into ``episodes``; false where the callback ends training."""
+        horizon = int(env.get_attr("horizon")[0])
         tape = Tape(env.reset(), horizon, self.worth)
+        loyalty = self.policy.network_config.loyalty * self.reward_scale
         memory = None
         sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
-            if teach:
-                tape.ask_teacher(
-                    self.session, self.policy.network_config.loyalty * self.reward_scale
-                )
+            if self.privileged and exploring:
+                tape.ask_teacher(self.session, loyalty)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 draw = self.policy.network.head.draw(
@@ -188,7 +194,6 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         with torch.no_grad():
             last, _ = self.policy.advance(tape.observation, memory, None)
         self.episodes = tape.finish(last.value[:, 0])
-        callback.on_rollout_end()
         return True
 
     # --- learning -----------------------------------------------------------------------------

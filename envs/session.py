@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -71,6 +72,15 @@ class Session:
         self._end = simulator.history
         self._arrivals = Arrivals(simulator, min(16 * num_users, 64))
         self.users: Users | None = None
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Nobody leaves within; afterwards users leave, or not, as they did before."""
+        leaving, self.leaving = self.leaving, False
+        try:
+            yield
+        finally:
+            self.leaving = leaving
 
     def seed(self, rows: Ints, seeds: Ints) -> None:
         """Gives users their seeds; their next episodes are the first of these seeds."""

@@ -1,4 +1,4 @@
-"""Whole episodes: what is learned from is what was played."""
+"""Whole episodes: what is learned from is what was played, and the environment is left as found."""
 
 from __future__ import annotations
 
@@ -78,3 +78,39 @@ def test_a_slot_that_nothing_was_left_for_counts_nothing():
     assert chosen[1].item() == pytest.approx(0, abs=1e-5) and chosen[2].item() == 0
     chosen.sum().backward()
     assert scores.grad is not None and scores.grad.isfinite().all()
+
+
+# --- who leaves, and who stays --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_users_who_stay_are_learned_from_to_the_end(privileged, plain_domain):
+    def present(leaving):
+        domain = plain_domain(most=2.0)  # two slates that disappoint are enough
+        env = BatchVecEnv(gym.make_vec(
+            "driftrec/DriftingInterest-v0", num_envs=8, leaving=leaving, domain=domain, **SMALL
+        ))  # fmt: skip
+        options = {"pretrain_steps": 96, "privileged": privileged, "hidden": 16}
+        learner = make_learner("gru", "reinforce", env, seed=1, **options)
+        played = Played(lambda model: model.episodes.alive.mean().item())
+        learner.learn(2 * 96, callback=played)
+        assert env.get_attr("session")[0].leaving is leaving
+        return played.kept
+
+    assert present(leaving=False) == [1, 1]
+    pretraining, after = present(leaving=True)
+    assert after < 1 and (pretraining == 1) == privileged
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_an_interrupted_rollout_leaves_the_environment_as_it_was(leaving):
+    class Press(BaseCallback):
+        def _on_step(self):
+            assert self.training_env.get_attr("session")[0].leaving is False  # a teacher is there
+            raise KeyboardInterrupt
+
+    env = news(leaving=leaving)
+    learner = make_learner("gru", "ppo", env, pretrain_steps=96, privileged=True, hidden=16)
+    with pytest.raises(KeyboardInterrupt):
+        learner.learn(96, callback=Press())
+    assert env.get_attr("session")[0].leaving is leaving
