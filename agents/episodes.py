@@ -83,6 +83,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
+        self.pretraining = pretrain_steps > 0  # whether the rollout at hand is for pretraining
         self._updates_done = 0
         self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
         super().__init__(
@@ -115,11 +116,6 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     def register_worth(self, worth: Tensor) -> None:
         """Sets the reward per unit of feedback [N]; its mean is the unit that values are in."""
         self.worth, self.reward_scale = worth, float(worth.mean())
-
-    @property
-    def pretraining(self) -> bool:
-        """Whether the episodes at hand are learned from by pretraining."""
-        return self.num_timesteps <= self.pretrain_steps
 
     @property
     def session(self) -> Any:
@@ -161,29 +157,28 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        exploring = self.num_timesteps < self.pretrain_steps
-        self.policy.network.sharpness.fill_(1.0 if exploring else self.sharpness)
-        with self.session.staying() if self.privileged and exploring else nullcontext():
-            if not self._play(env, callback, exploring):
+        self.pretraining = self.num_timesteps < self.pretrain_steps
+        self.policy.network.sharpness.fill_(1.0 if self.pretraining else self.sharpness)
+        with self.session.staying() if self.privileged and self.pretraining else nullcontext():
+            if not self._play(env, callback):
                 return False
         callback.on_rollout_end()
         return True
 
-    def _play(self, env: VecEnv, callback: BaseCallback, exploring: bool) -> bool:
+    def _play(self, env: VecEnv, callback: BaseCallback) -> bool:
         """One episode of every user, into ``episodes``; false where the callback ends training."""
         horizon = int(env.get_attr("horizon")[0])
         tape = Tape(env.reset(), horizon, self.worth)
         loyalty = self.policy.network_config.loyalty * self.reward_scale
-        memory = None
-        sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
+        memory, sharp = None, torch.ones(1)
+        if self.pretraining:
+            sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
-            if self.privileged and exploring:
+            if self.privileged and self.pretraining:
                 tape.ask_teacher(self.session, loyalty)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
-                draw = self.policy.network.head.draw(
-                    output, self.policy.slots, sharp if exploring else 1.0
-                )
+                draw = self.policy.network.head.draw(output, self.policy.slots, sharp)
             observation, reward, done, infos = env.step(draw.slates.numpy())
             self.num_timesteps += env.num_envs
             tape.record(step, draw, output.value[:, 0], observation, reward, done, infos)

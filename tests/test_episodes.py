@@ -80,6 +80,18 @@ def test_a_slot_that_nothing_was_left_for_counts_nothing():
     assert scores.grad is not None and scores.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("steps", [100, 96, 1])
+def test_what_was_played_for_pretraining_is_learned_from_by_pretraining(steps, monkeypatch):
+    """Also by the rollout in which the steps of pretraining run out: its slates were for it."""
+    done = []
+    learner = make_learner("gru", "ppo", news(), seed=1, hidden=16, pretrain_steps=steps)
+    monkeypatch.setattr(learner, "_pretrain", lambda episodes: done.append("pretraining"))
+    monkeypatch.setattr(learner, "learn_from", lambda episodes: done.append("reinforcement"))
+    learner.learn(3 * 96)
+    rollouts = -(-steps // 96)
+    assert done == ["pretraining"] * rollouts + ["reinforcement"] * (3 - rollouts)
+
+
 # --- who leaves, and who stays --------------------------------------------------------------------
 
 
