@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from .credit import discounted
+from .logs import Log
 from .losses import choice_loss, teacher_loss
 from .output import Output
 from .policy import InterestAttentionPolicy
@@ -83,6 +84,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
+        self.log: Log | None = None  # what to pretrain on in place of slates of its own
         self.pretraining = pretrain_steps > 0  # whether the rollout at hand is for pretraining
         self._updates_done = 0
         self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
@@ -159,9 +161,21 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         callback.on_rollout_start()
         self.pretraining = self.num_timesteps < self.pretrain_steps
         self.policy.network.sharpness.fill_(1.0 if self.pretraining else self.sharpness)
+        if self.pretraining and self.log is not None:
+            return self._read_log(self.log, callback)
         with self.session.staying() if self.privileged and self.pretraining else nullcontext():
             if not self._play(env, callback):
                 return False
+        callback.on_rollout_end()
+        return True
+
+    def _read_log(self, log: Log, callback: BaseCallback) -> bool:
+        """Takes episodes of others in place of playing."""
+        self.episodes = log.read(self._shuffle)
+        self.num_timesteps += self.episodes.reward.numel()
+        callback.update_locals(locals())
+        if not callback.on_step():
+            return False
         callback.on_rollout_end()
         return True
 
@@ -278,4 +292,4 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         return loss.item(), value.item()
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "episodes", "_shuffle"]
+        return [*super()._excluded_save_params(), "episodes", "log", "_shuffle"]

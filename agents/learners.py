@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -52,8 +53,9 @@ def make_learner(
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     network, shape = NETWORKS[agent]
-    given = {f.name for f in fields(network.Config)} & set(options)
-    config = network.Config(**{**shape, **{name: options.pop(name) for name in given}})
+    given = network_options(agent, options)
+    config = network.Config(**{**shape, **given})
+    options = {name: value for name, value in options.items() if name not in given}
     return ALGORITHMS[algo](
         InterestAttentionPolicy,
         env,
@@ -62,6 +64,12 @@ def make_learner(
         tensorboard_log=tensorboard_log,
         **options,
     )
+
+
+def network_options(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that say what an agent's network is like."""
+    known = {f.name for f in fields(NETWORKS[agent][0].Config)}
+    return {name: value for name, value in options.items() if name in known}
 
 
 def load_learner(path: str, env: Any = None) -> EpisodeAlgorithm:

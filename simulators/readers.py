@@ -61,6 +61,27 @@ def load_catalog(
     return build_catalog(name, items, events, latent_size, min_events)
 
 
+def read_events(path: str | Path) -> Iterator[Event]:
+    """The events of a log, in the order of the file.
+
+    Args:
+        path: what ``load_catalog`` reads where there is a log, or the log alone: a CSV
+            ``user_id,item_id,timestamp,value``, MovieLens's ``ratings.csv``, RecBole's ``.inter``.
+
+    Raises:
+        ValueError: if the path holds no log, or a row is malformed; the message names the line.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".inter":
+        return _recbole_events(path)
+    if path.is_file() and path.suffix == ".csv":
+        return _movielens_events(path) if path.name == "ratings.csv" else _own_events(path)
+    _, events = _open(path)
+    if events is None:
+        raise ValueError(f"{path}: expected a log of who took what, got items alone")
+    return events
+
+
 def _open(path: Path) -> tuple[list[Item], Iterator[Event] | None]:
     if path.is_file():
         if path.suffix == ".item":
