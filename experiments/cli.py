@@ -1,225 +1,31 @@
-"""The command line: ``driftrec --help``.
-
-Only typer is imported here; what a command needs is imported when it runs, so help is instant.
-"""
+"""The command line: ``driftrec --help``."""
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from .train import TrainResult
-
-P = ParamSpec("P")
-
-app = typer.Typer(
-    name="driftrec",
-    help="How much better is a recommender that re-learns the interest at every request?",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+from . import training_cli  # noqa: F401  (registers its commands, the first in the help)
+from .options import (
+    DEFAULT_ENV,
+    AsJson,
+    Catalog,
+    Drift,
+    EnvOption,
+    Horizon,
+    MaybeEnvId,
+    Seed,
+    SlateSize,
+    Strength,
+    app,
+    command,
+    echo_json,
+    env_options,
 )
-
-EnvId = Annotated[str, typer.Option("--env", help="Environment id.")]
-MaybeEnvId = Annotated[
-    str | None, typer.Option("--env", help="Environment id; the model's own where one is given.")
-]
-Catalog = Annotated[
-    str | None, typer.Option("--catalog", help="Catalogue file or folder instead of the built-in.")
-]
-Drift = Annotated[
-    str | None, typer.Option("--drift", help='Drifts, comma-separated, or "all" or "none".')
-]
-Strength = Annotated[
-    float | None, typer.Option("--drift-strength", help="0: the world stands still, 1: the preset.")
-]
-SlateSize = Annotated[int | None, typer.Option("--slate-size", help="K, items in a slate.")]
-Horizon = Annotated[int | None, typer.Option("--horizon", help="Requests until a session is cut.")]
-EnvOption = Annotated[
-    list[str] | None,
-    typer.Option("--env-option", help="Any option of the environment, key=value; repeatable."),
-]
-LearnerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        help="Option of policy or algorithm, key=value; repeatable: hidden=32, window=4 (mlp), "
-        "head=id-softmax or head=proto with vectors=1 (plackett-luce unless told), "
-        "top_k_correction=True (reinforce).",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, no progress bar.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything random.")]
-DEFAULT_ENV = "driftrec/Video-v0"
-
-
-def command(example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Register a command: help that ends with a runnable example, errors in one line."""
-
-    def register(function: Callable[P, None]) -> Callable[P, None]:
-        @functools.wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                function(*args, **kwargs)
-            except KeyboardInterrupt:
-                typer.echo("interrupted", err=True)
-                raise typer.Exit(130) from None
-            except (ValueError, OSError) as error:
-                if os.environ.get("DRIFTREC_TRACEBACK"):
-                    raise
-                typer.echo(f"driftrec: error: {' '.join(str(error).split())}", err=True)
-                raise typer.Exit(2) from None
-
-        app.command(epilog=f"\b\nExample:\n  {example}")(guarded)
-        return guarded
-
-    return register
-
-
-def env_options(
-    catalog: str | None = None,
-    drift: str | None = None,
-    drift_strength: float | None = None,
-    slate_size: int | None = None,
-    horizon: int | None = None,
-    more: list[str] | None = None,
-) -> dict[str, Any]:
-    """The options of the environment that were given."""
-    from .worlds import parse_options
-
-    named = {
-        "catalog": None if catalog is None else str(Path(catalog).expanduser().resolve()),
-        "drift": drift,
-        "drift_strength": drift_strength,
-        "slate_size": slate_size,
-        "horizon": horizon,
-    }
-    return {k: v for k, v in named.items() if v is not None} | parse_options(more or [])
-
-
-PretrainSteps = Annotated[
-    int | None,
-    typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
-]
-Privileged = Annotated[
-    bool,
-    typer.Option(
-        "--privileged/--log-only",
-        help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
-    ),
-]
-
-
-Resume = Annotated[
-    Path | None,
-    typer.Option("--resume", help="Go on with this interrupted run, with its own settings."),
-]
-EarlyStop = Annotated[
-    int,
-    typer.Option(
-        "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
-    ),
-]
-
-
-@command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
-def train(
-    context: typer.Context,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder, new.")] = None,
-    resume: Resume = None,
-    env: EnvId = DEFAULT_ENV,
-    agent: Annotated[
-        str,
-        typer.Option(
-            "--agent",
-            help="Policy: interest-attention, attention (without interest), static-attention "
-            "(reads the warm-up only), gru or mlp.",
-        ),
-    ] = "interest-attention",
-    algo: Annotated[str, typer.Option("--algo", help="ppo or reinforce.")] = "ppo",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
-    seed: Seed = 0,
-    num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 128,
-    early_stop: EarlyStop = 0,
-    pretrain_steps: PretrainSteps = None,
-    privileged: Privileged = True,
-    catalog: Catalog = None,
-    drift: Drift = None,
-    drift_strength: Strength = None,
-    slate_size: SlateSize = None,
-    horizon: Horizon = None,
-    env_option: EnvOption = None,
-    option: LearnerOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train an agent; the run folder gets config, metrics, TensorBoard events and the model.
-
-    The model kept is the best on validation users. Ctrl-C keeps it, and the newest beside it, from
-    which --resume goes on to the same end as if nothing had happened.
-    """
-    from . import train as training
-    from .worlds import parse_options
-
-    progress = False if as_json else None
-    if resume is not None:
-        refuse_beside(context, "resume", "as_json")
-        show_training(training.resume(resume, progress=progress), as_json)
-        return
-    if out is None:
-        raise ValueError("give either --out or --resume, got none")
-    options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
-    config = training.TrainConfig(
-        out=str(out),
-        env=env,
-        agent=agent,
-        algo=algo,
-        steps=steps,
-        seed=seed,
-        num_envs=num_envs,
-        env_options=options,
-        learner_options={
-            "pretrain_steps": steps * 3 // 4 if pretrain_steps is None else pretrain_steps,
-            "privileged": privileged,
-            **parse_options(option or []),
-        },
-        early_stop=early_stop,
-    )
-    show_training(training.train(config, progress=progress), as_json)
-
-
-def refuse_beside(context: typer.Context, *allowed: str) -> None:
-    """Refuses flags that the first of ``allowed`` would make void.
-
-    Raises:
-        ValueError: naming the flag.
-    """
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
-            raise ValueError(
-                f"--{allowed[0]} keeps the run's own settings: leave out {parameter.opts[0]}"
-            )
-
-
-def show_training(result: TrainResult, as_json: bool) -> None:
-    """Where a training ended; exit code 130 after Ctrl-C."""
-    from .train import describe_result
-
-    if as_json:
-        echo_json(result.plain())
-    else:
-        typer.echo(describe_result(result))
-    if result.interrupted:
-        raise typer.Exit(130)
 
 
 @command("driftrec evaluate --agent discounted-linucb --users 200 --seed 7 --json")
@@ -255,6 +61,8 @@ def evaluate(
         echo_json(summary)
         return
     typer.echo(f"{summary['agent']} on {summary['env']}, {users:,} users from seed {seed}")
+    if "pretraining" in summary:
+        typer.echo(f"pretraining: {summary['pretraining']}")
     low, high = summary["interval"]
     typer.echo(f"score: {summary['score']:.4f}, 95 % interval {low:.4f} to {high:.4f}")
     for name in ("mean", "steps_stayed", "coverage", "diversity", "seconds"):
@@ -395,11 +203,6 @@ def gate(
         echo_json(reports)
     if not all(report["passed"] for report in reports):
         raise typer.Exit(1)
-
-
-def echo_json(content: Any) -> None:
-    """Print plain values as JSON."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def main() -> None:

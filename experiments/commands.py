@@ -37,6 +37,7 @@ def evaluate_command(
     """
     from .evaluate import evaluate
     from .presets import label
+    from .pretraining import describe_stages, stages_of
     from .runs import load_agent, read_run
 
     if (agent is None) == (model is None):
@@ -44,10 +45,12 @@ def evaluate_command(
     if out is not None:
         check_writable(out.parent)
     served_by: Any = agent
+    told: dict[str, Any] = {}
     if model is None:
         env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
     else:
-        trained = read_run(model)["train"]
+        record = read_run(model)
+        trained, told = record["train"], {"pretraining": describe_stages(stages_of(record))}
         env_id = check_env_id(env or trained["env"])
         options = {**trained["env_options"], **options}
         name = label(trained["agent"], trained["algo"])
@@ -62,7 +65,7 @@ def evaluate_command(
         result = evaluate(served_by, env_id, users, seed, options, name=name, on_step=show)
     if out is not None:
         result.save(out)
-    return summarize(result) | {"env_options": dict(options)}
+    return summarize(result) | told | {"env_options": dict(options)}
 
 
 def summarize(result: EvaluationResult) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .figures import recovery as draw_recovery
 from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
+from .pretraining import describe_stages, stages
 from .recovery import AFTER
 from .results import (
     AgentResults,
@@ -209,12 +210,8 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
 def _budget(learner: Mapping[str, Any]) -> str:
     """Steps of a learner, and what its pretraining was told."""
     text = f"{learner['agent']} by {learner['algo']}: {learner['steps']:,}"
-    pretrained = learner["options"].get("pretrain_steps", 0)
-    if not pretrained:
-        return f"{text}, no pretraining"
-    teacher = "the users' true utilities (targets only)"
-    told = teacher if learner["options"].get("privileged") else "logged feedback"
-    return f"{text}, of which {pretrained:,} pretraining on {told}"
+    told = describe_stages(stages({"learner_options": learner["options"], **learner}))
+    return f"{text}, pretraining: {told}"
 
 
 def tuned_text(results: BenchmarkResults) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 from .files import write_json
+from .pretraining import Stage, describe_stages, open_log, stages, stages_of
 from .runs import (
     CONFIG,
     LAST,
@@ -40,6 +41,8 @@ class TrainConfig:
         num_envs: users served at once.
         env_options: options of the environment.
         learner_options: options of the policy and the algorithm.
+        log: what to pretrain on in place of slates of its own, see ``pretraining.open_log``.
+        start: the run whose best model the training starts from.
         validations: how often the agent is validated, the start and the end not counted.
         validation_users: users it is validated on, never met in training.
         early_stop: validations without a new best after which training ends; 0: it never does.
@@ -54,6 +57,8 @@ class TrainConfig:
     num_envs: int = 64
     env_options: Mapping[str, Any] = field(default_factory=dict)
     learner_options: Mapping[str, Any] = field(default_factory=dict)
+    log: str | None = None
+    start: str | None = None
     validations: int = 20
     validation_users: int = 256
     early_stop: int = 0
@@ -62,6 +67,8 @@ class TrainConfig:
         for name in ("steps", "num_envs", "validations", "validation_users"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.log and self.learner_options.get("privileged"):
+            raise UserError("privileged must be off with a log: nobody's true utilities are in it")
         if self.early_stop < 0:
             raise UserError(f"early_stop must be at least 0, got {self.early_stop}")
 
@@ -78,6 +85,7 @@ class TrainResult:
         seconds: wall time, what came before an interruption included.
         interrupted: whether Ctrl-C ended it early.
         stopped: whether it ended early, nothing better having come.
+        pretraining: what it was pretrained on, see ``pretraining.describe_stages``.
     """
 
     folder: Path
@@ -87,6 +95,7 @@ class TrainResult:
     seconds: float
     interrupted: bool
     stopped: bool = False
+    pretraining: str = "none"
 
     def plain(self) -> dict[str, Any]:
         """The result as values that JSON knows."""
@@ -113,6 +122,7 @@ def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
     learner, validation, world = _build(config, folder, progress)
     record = {
         "train": asdict(config),
+        "pretraining": stages(asdict(config), _stages_before(config)),
         "world": world,
         "versions": versions(),
         "git_commit": git_commit(),
@@ -169,6 +179,7 @@ def _learn(
         seconds=validation.seconds,
         interrupted=interrupted,
         stopped=validation.stopped,
+        pretraining=describe_stages(stages_of(record)),
     )
     status = "interrupted" if interrupted else "finished"
     write_json(folder / CONFIG, {**record, "status": status, "result": result.plain()})
@@ -190,6 +201,10 @@ def _build(
     env = make_batch(config.env, config.num_envs, config.env_options)
     users, world = BatchVecEnv(env), describe(config.env, env)
     learner = _new_learner(config, users) if saved is None else _saved_learner(saved, users)
+    if config.start is not None and saved is None:
+        _take_weights(learner, Path(config.start), config.agent, world)
+    if config.log is not None:
+        learner.log = open_log(config.log, users, learner.worth)
     # The learner seeds its environment with its own small seed, which other runs would share.
     users.seed(train_users(config.seed))
     learner.set_logger(Logger(str(folder), [TensorBoardOutputFormat(str(folder))]))
@@ -216,22 +231,50 @@ def _new_learner(config: TrainConfig, users: Any) -> Any:
         raise UserError(f"option refused by {config.algo}: {error}") from error
 
 
+def _stages_before(config: TrainConfig) -> list[Stage]:
+    return [] if config.start is None else stages_of(read_run(Path(config.start)))
+
+
+def _take_weights(learner: Any, folder: Path, agent: str, world: Mapping[str, Any]) -> None:
+    """Gives a new learner the best weights of a run; its optimizer begins anew.
+
+    Raises:
+        UserError: where the run is of another agent, world or shape, or has no model.
+    """
+    record = read_run(folder)
+    check_compatible(record, folder, world)
+    if record["train"]["agent"] != agent:
+        raise UserError(
+            f"the model in {folder} is of the agent {record['train']['agent']}, got {agent}"
+        )
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{folder} has no {MODEL}: was the training interrupted at its start?")
+    try:
+        learner.policy.load_state_dict(_load(folder / MODEL).policy.state_dict())
+    except RuntimeError as error:
+        raise UserError(f"the model in {folder} is of another shape: {error}") from error
+
+
 def _saved_learner(path: Path, users: Any) -> Any:
     """The algorithm as it stood at its checkpoint.
 
     Raises:
         UserError: where the file is damaged or says nothing to go on from.
     """
-    from driftrec.agents.learners import load_learner
-
-    try:
-        learner = load_learner(str(path), users)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"cannot load {path}: {error}") from error
+    learner = _load(path, users)
     if learner.checkpoint is None:
         raise UserError(f"{path} is no checkpoint: it was saved by an older driftrec")
     learner.num_timesteps = learner.checkpoint["steps"]
     return learner
+
+
+def _load(path: Path, users: Any = None) -> Any:
+    from driftrec.agents.learners import load_learner
+
+    try:
+        return load_learner(str(path), users)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot load {path}: {error}") from error
 
 
 def describe_result(result: TrainResult) -> str:
@@ -242,6 +285,7 @@ def describe_result(result: TrainResult) -> str:
     lines = [
         f"{head} after {result.steps:,} user-steps and {result.seconds:.0f} s",
         f"validation reward per user-step: {result.score:.4f}, after {result.best_step:,} steps",
+        f"pretraining: {result.pretraining}",
         f"best model:   {result.folder / MODEL}",
     ]
     if result.interrupted:

@@ -168,6 +168,24 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     assert "give either --out or --resume, got none" in refuse("train")
 
 
+def test_a_pretrained_model_is_trained_on_and_says_so(tmp_path: Path) -> None:
+    first, second = tmp_path / "p", tmp_path / "a"
+    small = "--agent", "gru", "--option", "hidden=16", "--num-envs", "8", *SMALL
+    answer = succeed("pretrain", "--logged", "--steps", "80", "--out", first, "--json", *small)
+    told = "80 user-steps on the log of the simulator's logging policy"
+    assert json.loads(answer.stdout)["pretraining"] == told
+    begin = "train", "--from", first, "--steps", "80", "--num-envs", "8", "--out", second
+    assert f"pretraining: {told}\n" in succeed(*begin).stdout
+    answer = succeed("evaluate", "--model", second, "--users", "6", "--json").stdout
+    assert json.loads(answer)["pretraining"] == told
+    assert json.loads(answer)["agent"] == "gru (PPO)"
+    other = "train", "--from", first, "--out", tmp_path / "b"
+    assert "is of the agent gru, got mlp" in refuse(*other, "--agent", "mlp")
+    log = "pretrain", "--out", tmp_path / "b", "--log", "mine.csv"
+    assert "give either --log or --privileged" in refuse(*log, "--privileged")
+    assert "got 'mine.csv'" in refuse(*log, *SMALL)
+
+
 def test_a_model_is_evaluated_in_its_own_world(run: Path) -> None:
     answer = json.loads(succeed("evaluate", "--model", run, "--users", "6", "--json").stdout)
     assert answer["agent"] == "interest-attention (PPO)"

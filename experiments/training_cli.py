@@ -1,0 +1,211 @@
+"""The commands that make models: train and pretrain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import (
+    DEFAULT_ENV,
+    AsJson,
+    Catalog,
+    Drift,
+    EnvId,
+    EnvOption,
+    Horizon,
+    LearnerOption,
+    MaybeEnvId,
+    Seed,
+    SlateSize,
+    Strength,
+    command,
+    echo_json,
+    env_options,
+    refuse_beside,
+)
+
+if TYPE_CHECKING:
+    from .train import TrainResult
+
+AGENT = "interest-attention"
+NETWORK_HELP = (
+    "Policy: interest-attention, attention (without interest), static-attention "
+    "(reads the warm-up only), gru or mlp."
+)
+MaybeOut = Annotated[Path | None, typer.Option("--out", help="Run folder, new.")]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with this interrupted run, with its own settings."),
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="Start from this run's model, in its world; pretrain no more unless told."
+    ),
+]
+Algo = Annotated[str, typer.Option("--algo", help="ppo or reinforce.")]
+NumEnvs = Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")]
+EarlyStop = Annotated[
+    int,
+    typer.Option(
+        "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
+    ),
+]
+PretrainSteps = Annotated[
+    int | None,
+    typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
+]
+Privileged = Annotated[
+    bool,
+    typer.Option(
+        "--privileged/--log-only",
+        help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
+    ),
+]
+
+
+@command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
+def train(
+    context: typer.Context,
+    out: MaybeOut = None,
+    resume: Resume = None,
+    start: From = None,
+    env: MaybeEnvId = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help=f"{NETWORK_HELP} Default {AGENT}.")
+    ] = None,
+    algo: Algo = "ppo",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
+    seed: Seed = 0,
+    num_envs: NumEnvs = 128,
+    early_stop: EarlyStop = 0,
+    pretrain_steps: PretrainSteps = None,
+    privileged: Privileged = True,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+    option: LearnerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an agent; the run folder gets config, metrics, TensorBoard events and the model.
+
+    The model kept is the best on validation users. Ctrl-C keeps it, and the newest beside it, from
+    which --resume goes on to the same end as if nothing had happened.
+    """
+    from . import train as training
+    from .pretraining import begun_in
+    from .worlds import parse_options
+
+    progress = False if as_json else None
+    if resume is not None:
+        refuse_beside(context, "resume", "as_json")
+        show_training(training.resume(resume, progress=progress), as_json)
+        return
+    if out is None:
+        raise ValueError("give either --out or --resume, got none")
+    world = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
+    options = parse_options(option or [])
+    begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
+    if start is not None:
+        begun = begun_in(start, agent, options)
+    if pretrain_steps is None:
+        pretrain_steps = 0 if start is not None else steps * 3 // 4
+    told = {"pretrain_steps": pretrain_steps, "privileged": privileged}
+    config = training.TrainConfig(
+        out=str(out),
+        algo=algo,
+        steps=steps,
+        seed=seed,
+        num_envs=num_envs,
+        early_stop=early_stop,
+        **begun
+        | {
+            "env": env or begun["env"],
+            "env_options": {**begun["env_options"], **world},
+            "learner_options": {**told, **begun.get("learner_options", options)},
+        },
+    )
+    show_training(training.train(config, progress=progress), as_json)
+
+
+@command("driftrec pretrain --env driftrec/Video-v0 --logged --steps 20000 --out runs/p")
+def pretrain(
+    out: Annotated[Path, typer.Option("--out", help="Run folder, new.")],
+    env: EnvId = DEFAULT_ENV,
+    agent: Annotated[str, typer.Option("--agent", help=NETWORK_HELP)] = AGENT,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log",
+            help="A log of one's own: events (a CSV user_id,item_id,timestamp,value; ratings.csv; "
+            ".inter; or a folder as for --catalog), or the id of a local Minari dataset.",
+        ),
+    ] = None,
+    privileged: Annotated[
+        bool | None,
+        typer.Option(
+            "--privileged/--logged",
+            help="On slates of its own with the users' true utilities as targets (the default "
+            "without --log), or on the log of the simulator's logging policy.",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 225_000,
+    seed: Seed = 0,
+    num_envs: NumEnvs = 128,
+    early_stop: EarlyStop = 0,
+    catalog: Catalog = None,
+    drift: Drift = None,
+    drift_strength: Strength = None,
+    slate_size: SlateSize = None,
+    horizon: Horizon = None,
+    env_option: EnvOption = None,
+    option: LearnerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pretrain a network without reinforcement learning, which ``driftrec train --from`` adds.
+
+    By what users took from the slates of a log, or by their true utilities (targets, never inputs;
+    in a simulator only). The run folder is one of ``driftrec train``: evaluate and resume it so.
+    """
+    from . import train as training
+    from .pretraining import SIMULATOR
+    from .worlds import parse_options
+
+    if log is not None and privileged:
+        raise ValueError("give either --log or --privileged: nobody's true utilities are in a log")
+    if privileged is None:
+        privileged = log is None
+    config = training.TrainConfig(
+        out=str(out),
+        env=env,
+        agent=agent,
+        steps=steps,
+        seed=seed,
+        num_envs=num_envs,
+        env_options=env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
+        learner_options={
+            **parse_options(option or []),
+            "pretrain_steps": steps,
+            "privileged": privileged,
+        },
+        log=log if log is not None else None if privileged else SIMULATOR,
+        early_stop=early_stop,
+    )
+    show_training(training.train(config, progress=False if as_json else None), as_json)
+
+
+def show_training(result: TrainResult, as_json: bool) -> None:
+    """Where a training ended; exit code 130 after Ctrl-C."""
+    from .train import describe_result
+
+    if as_json:
+        echo_json(result.plain())
+    else:
+        typer.echo(describe_result(result))
+    if result.interrupted:
+        raise typer.Exit(130)
