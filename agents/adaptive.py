@@ -13,6 +13,7 @@ from driftrec.simulators.streams import Floats
 from .agent import Agent, AgentConfig, Slates, State, check_range
 from .diversity import diverse_slates
 from .observation import Observation
+from .search import Range, Space
 
 SlateArray = npt.NDArray[Any]
 
@@ -152,6 +153,13 @@ class MovingAverageInterest(InterestAgent):
     """
 
     Config: ClassVar[type[AgentConfig]] = MovingAverageConfig
+    search: ClassVar[Space] = {
+        "reserve": Range(-1.0, 0.5, grid=(-0.5, 0.0)),
+        "satiation": Range(0.0, 0.5, grid=(0.1, 0.3)),
+        "diversity": Range(0.0, 0.6, grid=(0.2, 0.3)),
+        "gain": Range(0.5, 10.0, log=True, grid=(5.0,)),
+        "decay": Range(0.8, 0.99),
+    }
     config: MovingAverageConfig
 
     def newborn(self, num_users: int) -> State:  # noqa: D102

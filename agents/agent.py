@@ -14,6 +14,7 @@ from driftrec.simulators.streams import Draw, Floats, Keys, Lanes, mix64
 
 from .observation import Observation, check_observation, check_starts
 from .platform import Platform
+from .search import Space
 
 State = dict[str, npt.NDArray[Any]]
 Slates = npt.NDArray[np.int64]
@@ -47,6 +48,7 @@ class Agent(ABC):
     """
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
+    search: ClassVar[Space] = {}  # which options of ``Config`` are worth tuning
 
     def __init__(self, env: Any, config: AgentConfig | None = None) -> None:
         self.config = self.Config() if config is None else config

@@ -25,6 +25,7 @@ from .logs import Log
 from .losses import choice_loss, teacher_loss
 from .output import Output
 from .policy import InterestAttentionPolicy
+from .search import Choice, Range, Space
 from .tape import Episodes, Tape
 
 _SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])  # of pretraining's users, in turn
@@ -55,6 +56,13 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
 
     policy: InterestAttentionPolicy
     name: ClassVar[str]
+    search: ClassVar[Space] = {  # worth tuning; a subclass adds its own
+        "learning_rate": Range(3e-5, 2e-3, log=True),
+        "pretrain_rate": Range(1e-3, 2e-2, log=True),
+        "gamma": Range(0.0, 0.97),
+        "ent_coef": Choice((0.0, 1e-4, 1e-3, 1e-2)),
+        "sharpness": Range(1.0, 4.0),
+    }
 
     def __init__(
         self,
@@ -125,8 +133,6 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         assert self.env is not None
         return self.env.get_attr("session")[0]
 
-    # --- random streams -------------------------------------------------------------------------
-
     def streams(self) -> dict[str, Any]:
         """Where all random streams stand between two rollouts, for ``set_streams``."""
         return {
@@ -154,8 +160,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     ) -> bool:
         """Plays one episode of every user; those who leave early wait, and are not learned from.
 
-        A privileged teacher keeps them to the end: half of the episodes would be lost on users whom
-        a beginner drives away.
+        A privileged teacher keeps them: a beginner would drive half of them away.
         """
         self.policy.set_training_mode(False)
         callback.on_rollout_start()

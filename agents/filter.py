@@ -16,6 +16,7 @@ from .assortment import Assortment
 from .observation import Observation
 from .particles import Belief, systematic
 from .platform import attribute
+from .search import Range, Space
 from .tracker import Tracker
 
 _BLOCK = 8  # users whose [K, P, C] utilities fit the cache
@@ -55,6 +56,10 @@ class BayesFilter(Agent):
     """
 
     Config: ClassVar[type[AgentConfig]] = FilterConfig
+    search: ClassVar[Space] = {
+        "hazard": Range(0.005, 0.2, log=True),
+        "jitter": Range(0.05, 0.6),
+    }
     config: FilterConfig
 
     def __init__(self, env: Any, config: AgentConfig | None = None) -> None:

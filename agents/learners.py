@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
+from inspect import signature
 from typing import Any
 
 from .episodes import EpisodeAlgorithm
@@ -14,6 +15,7 @@ from .network import Network
 from .policy import InterestAttentionPolicy, ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
+from .search import Range, Space
 from .transformer import InterestNetwork
 
 ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {"ppo": EpisodePPO, "reinforce": EpisodeReinforce}
@@ -25,6 +27,9 @@ NETWORKS: dict[str, tuple[type[Network], dict[str, Any]]] = {
     "mlp": (MLPNetwork, {}),
 }
 """Every network by its name: its class, and the options that differ from the class's own."""
+
+SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
+"""Which options of all networks are worth tuning."""
 
 
 def make_learner(
@@ -64,6 +69,18 @@ def make_learner(
         tensorboard_log=tensorboard_log,
         **options,
     )
+
+
+def default_options(agent: str, algo: str) -> dict[str, Any]:
+    """Every option of a learner with the value that it has unless it is told another."""
+    known: dict[str, Any] = {}
+    for cls in reversed(ALGORITHMS[algo].__mro__):
+        if "__init__" in vars(cls) and issubclass(cls, EpisodeAlgorithm):
+            for parameter in signature(cls).parameters.values():
+                if parameter.default is not parameter.empty:
+                    known[parameter.name] = parameter.default
+    network, shape = NETWORKS[agent]
+    return {**known, **asdict(network.Config()), **shape}
 
 
 def network_options(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from driftrec.simulators.streams import Floats, normal
 from .adaptive import InterestAgent, InterestConfig, SlateArray, product
 from .agent import AgentConfig, State, check_range
 from .observation import Observation
+from .search import Range, Space
 
 _BLOCK = 64  # users whose [N, F] intermediates fit the cache
 
@@ -120,6 +121,14 @@ class DiscountedLinUCB(RidgeAgent):
     """
 
     Config: ClassVar[type[AgentConfig]] = DiscountedConfig
+    search: ClassVar[Space] = {
+        "gamma": Range(0.85, 1.0, grid=(0.96, 0.98)),
+        "reserve": Range(-1.0, 0.5, grid=(-0.5, 0.0)),
+        "diversity": Range(0.0, 0.6, grid=(0.1, 0.2)),
+        "ridge": Range(0.5, 10.0, log=True, grid=(2.0,)),
+        "alpha": Range(0.0, 1.0, grid=(0.3,)),
+        "satiation": Range(0.0, 0.5),
+    }
 
     def __init__(self, env: Any, config: DiscountedConfig | None = None) -> None:
         super().__init__(env, config)
@@ -151,6 +160,14 @@ class SlidingWindowLinUCB(RidgeAgent):
     """
 
     Config: ClassVar[type[AgentConfig]] = WindowConfig
+    search: ClassVar[Space] = {
+        "window": Range(5, 50),
+        "reserve": Range(-1.0, 0.5),
+        "diversity": Range(0.0, 0.6),
+        "ridge": Range(0.5, 10.0, log=True),
+        "alpha": Range(0.0, 1.0),
+        "satiation": Range(0.0, 0.5),
+    }
     config: WindowConfig
 
     def __init__(self, env: Any, config: AgentConfig | None = None) -> None:
@@ -194,6 +211,14 @@ class DiscountedThompson(DiscountedLinUCB):
     """
 
     Config: ClassVar[type[AgentConfig]] = ThompsonConfig
+    search: ClassVar[Space] = {
+        "gamma": Range(0.85, 1.0),
+        "reserve": Range(-1.0, 0.5),
+        "diversity": Range(0.0, 0.6),
+        "ridge": Range(0.5, 10.0, log=True),
+        "alpha": Range(0.01, 1.0, log=True),
+        "satiation": Range(0.0, 0.5),
+    }
 
     def newborn(self, num_users: int) -> State:  # noqa: D102
         state = super().newborn(num_users)

@@ -10,6 +10,7 @@ import torch
 from .credit import discounted, slot_advantage
 from .episodes import EpisodeAlgorithm
 from .losses import clipped_surrogate
+from .search import Range, Space
 from .tape import Episodes
 
 
@@ -24,6 +25,12 @@ class EpisodePPO(EpisodeAlgorithm):
     """
 
     name: ClassVar[str] = "ppo"
+    search: ClassVar[Space] = {
+        **EpisodeAlgorithm.search,
+        "gae_lambda": Range(0.5, 1.0),
+        "clip_range": Range(0.05, 0.4),
+        "n_epochs": Range(1, 6),
+    }
 
     def __init__(
         self,

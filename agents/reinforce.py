@@ -11,6 +11,7 @@ from .credit import discounted, slot_advantage
 from .episodes import EpisodeAlgorithm
 from .losses import score_function, top_k_score_function
 from .output import Output
+from .search import Choice, Space
 from .tape import Episodes
 
 
@@ -31,6 +32,10 @@ class EpisodeReinforce(EpisodeAlgorithm):
     """
 
     name: ClassVar[str] = "reinforce"
+    search: ClassVar[Space] = {
+        **EpisodeAlgorithm.search,
+        "top_k_correction": Choice((False, True)),
+    }
 
     def __init__(
         self, *args: Any, top_k_correction: bool = False, ratio_cap: float = 10.0, **kwargs: Any

@@ -12,6 +12,7 @@ from driftrec.simulators.streams import Floats
 from .agent import Agent, AgentConfig, State
 from .linear import DiscountedConfig, DiscountedLinUCB
 from .observation import Observation
+from .search import Range, Space
 
 
 class Random(Agent):
@@ -101,6 +102,13 @@ class StaticInterest(DiscountedLinUCB):
     """A profile fitted on the warm-up as ``DiscountedLinUCB`` fits it, then frozen."""
 
     Config: ClassVar[type[AgentConfig]] = StaticInterestConfig
+    search: ClassVar[Space] = {
+        "gamma": Range(0.95, 1.0, grid=(0.98, 1.0)),
+        "reserve": Range(-1.0, 0.5, grid=(-0.5, 0.0)),
+        "diversity": Range(0.0, 0.6, grid=(0.2, 0.3)),
+        "satiation": Range(0.0, 0.5),
+        "ridge": Range(0.5, 10.0, log=True),
+    }
 
     def update(self, state: State, observation: Observation) -> State:  # noqa: D102
         return dict(state)

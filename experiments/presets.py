@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
+from driftrec.agents import agent_class
+from driftrec.agents.search import coarse
+
 from .worlds import DEFAULT_ENV
 
 Options = Mapping[str, Any]
@@ -125,30 +128,18 @@ def grid(**values: tuple[float, ...]) -> tuple[Options, ...]:
     return tuple(dict(zip(values, choice, strict=True)) for choice in product(*values.values()))
 
 
+def declared(agent: str) -> tuple[Options, ...]:
+    """The coarse grid that an agent declares of itself."""
+    return coarse(agent_class(agent).search)
+
+
 # Eight configurations for each agent that has something to choose: the same budget for all.
 BASELINES = (
     Baseline("random", seconds=2),
     Baseline("popularity", seconds=2),
-    Baseline(
-        "static-interest",
-        grid(gamma=(0.98, 1.0), reserve=(-0.5, 0.0), diversity=(0.2, 0.3)),
-    ),
-    Baseline(
-        "moving-average",
-        grid(reserve=(-0.5, 0.0), satiation=(0.1, 0.3), diversity=(0.2, 0.3), gain=(5.0,)),
-        seconds=6,
-    ),
-    Baseline(
-        "discounted-linucb",
-        grid(
-            gamma=(0.96, 0.98),
-            reserve=(-0.5, 0.0),
-            diversity=(0.1, 0.2),
-            ridge=(2.0,),
-            alpha=(0.3,),
-        ),
-        seconds=10,
-    ),
+    Baseline("static-interest", declared("static-interest")),
+    Baseline("moving-average", declared("moving-average"), seconds=6),
+    Baseline("discounted-linucb", declared("discounted-linucb"), seconds=10),
     Baseline("oracle", seconds=8),
 )
 
