@@ -21,6 +21,7 @@ from .presets import Baseline, Learner, Preset
 from .runs import METRICS, git_commit, hardware, load_agent, versions
 from .seeds import test_users, validation_users
 from .train import TrainConfig, train
+from .tune import validation_score
 from .worlds import describe, make_batch
 
 JOBS = "runs"  # below the benchmark's folder: what the jobs leave; the report is beside it
@@ -191,15 +192,8 @@ def _tune(job: Job, folder: Path) -> Mapping[str, Any]:
     spec = job.spec
     scores = []
     for config in spec["grid"]:
-        result = evaluate(
-            _maker(spec["agent"], config),
-            spec["env"],
-            spec["users"],
-            spec["seed"],
-            spec["env_options"],
-            name=spec["agent"],
-        )
-        scores.append(float(result.score.mean()))
+        world = spec["env"], spec["env_options"], spec["users"], spec["seed"]
+        scores.append(validation_score(spec["agent"], config, *world))
     best = max(range(len(scores)), key=scores.__getitem__)
     return {"best": spec["grid"][best], "grid": spec["grid"], "scores": scores}
 

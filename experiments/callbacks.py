@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ class Validation(BaseCallback):
         self._started = time.perf_counter()
         self._early_stop, self._waited = early_stop, 0
         self._boundary: dict[str, Any] | None = None
+        self.on_score: Callable[[float], bool] | None = None  # is told scores, says to go on
+        self._told_to_stop = False
         self._progress = progress
         self._bar = bar(progress, total=total, unit="step", unit_scale=True, desc=folder.name)
         self.best_score = float("-inf")
@@ -73,8 +76,8 @@ class Validation(BaseCallback):
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing better has come for too long."""
-        return 0 < self._early_stop <= self._waited
+        """Whether nothing better has come for too long, or ``on_score`` has seen enough."""
+        return self._told_to_stop or 0 < self._early_stop <= self._waited
 
     def close(self) -> None:
         """Keep the newest model and release the environment; also after Ctrl-C."""
@@ -154,6 +157,8 @@ class Validation(BaseCallback):
             self.best_score, self.best_step, self._waited = score, self.num_timesteps, 0
             self._save(MODEL)
         self._write_metrics()
+        if self.on_score is not None and not self.on_score(score):
+            self._told_to_stop = True
 
     def _row(self, score: float) -> dict[str, float]:
         recorded = self.logger.name_to_value

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import training_cli  # noqa: F401  (registers its commands, the first in the help)
+from . import training_cli, tuning_cli  # noqa: F401  (register commands, the first in the help)
 from .options import (
     DEFAULT_ENV,
     AsJson,
@@ -19,6 +19,7 @@ from .options import (
     Horizon,
     MaybeEnvId,
     Seed,
+    SettingsFile,
     SlateSize,
     Strength,
     app,
@@ -41,6 +42,7 @@ def evaluate(
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
+    settings: SettingsFile = None,
     out: Annotated[Path | None, typer.Option("--out", help="Keep every step in this npz.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,6 +56,7 @@ def evaluate(
         users,
         seed,
         env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
+        settings=settings,
         out=out,
         progress=False if as_json else None,
     )
@@ -80,6 +83,14 @@ def benchmark(
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
+    settings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--settings",
+            help="The best.json of driftrec tune, in place of a grid or beside a learner's own "
+            "options; repeatable.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: this one.")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +102,13 @@ def benchmark(
 
     options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
     report = benchmark_command(
-        preset, env, options, out, workers=workers, progress=False if as_json else None
+        preset,
+        env,
+        options,
+        out,
+        settings=settings or (),
+        workers=workers,
+        progress=False if as_json else None,
     )
     if as_json:
         echo_json({"folder": str(out), "scores": report.scores, "findings": report.findings})

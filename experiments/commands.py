@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,27 +27,39 @@ def evaluate_command(
     seed: int,
     options: Mapping[str, Any],
     *,
+    settings: Path | None = None,
     out: Path | None = None,
     progress: bool | None = None,
 ) -> dict[str, Any]:
     """Evaluate an agent by name, or the model of a run folder in the world it was trained for.
 
     Raises:
-        UserError: unless exactly one of ``agent`` and ``model`` is given; and as ``evaluate``.
+        UserError: unless exactly one of ``agent`` and ``model`` is given; for ``settings`` of
+            another agent, or beside a model, which has its own; and as ``evaluate``.
     """
+    from driftrec import agents
+
     from .evaluate import evaluate
     from .presets import label
     from .pretraining import describe_stages, stages_of
     from .runs import load_agent, read_run
+    from .settings import read_settings
 
     if (agent is None) == (model is None):
         raise UserError("give either --agent or --model, " + ("not both" if agent else "got none"))
+    if settings is not None and model is not None:
+        raise UserError("give --settings beside --agent: a model was trained with its own")
     if out is not None:
         check_writable(out.parent)
     served_by: Any = agent
     told: dict[str, Any] = {}
     if model is None:
         env_id, name = check_env_id(env or DEFAULT_ENV), str(agent)
+        if settings is not None:
+            tuned = read_settings(settings)
+            tuned.check(agent)
+            served_by = partial(agents.make, name, **tuned.options)
+            told = {"agent_options": tuned.options}
     else:
         record = read_run(model)
         trained, told = record["train"], {"pretraining": describe_stages(stages_of(record))}
@@ -94,18 +106,20 @@ def benchmark_command(
     options: Mapping[str, Any],
     out: Path,
     *,
+    settings: Sequence[Path] = (),
     workers: int = 2,
     progress: bool | None = None,
 ) -> Report:
     """Run a preset, or continue it, and write its report.
 
     Raises:
-        UserError: for an unknown preset; and as ``run_benchmark``.
+        UserError: for an unknown preset, or settings that are not for it; and as ``run_benchmark``.
     """
     from .benchmark import run_benchmark
     from .presets import PRESETS
     from .report import write_report  # now, so that nothing fails after minutes of work
     from .results import load_benchmark
+    from .settings import read_settings, with_settings
 
     if name not in PRESETS:
         raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
@@ -115,6 +129,7 @@ def benchmark_command(
         env=check_env_id(env or preset.env),
         env_options={**preset.env_options, **options},
     )
+    preset = with_settings(preset, [read_settings(path) for path in settings])
     run_benchmark(preset, out, workers=workers, progress=progress)
     return write_report(load_benchmark(out))
 

@@ -54,6 +54,10 @@ LearnerOption = Annotated[
         "top_k_correction=True (reinforce).",
     ),
 ]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="The best.json of driftrec tune: options for this agent."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, no progress bar.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything random.")]
 DEFAULT_ENV = "driftrec/Video-v0"

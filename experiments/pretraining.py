@@ -12,6 +12,7 @@ from .errors import UserError
 from .runs import read_run
 
 SIMULATOR = "simulator"  # the name of the log of the simulator's own logging policy
+PRETRAINING = ("pretrain_steps", "privileged")  # options that say how much, and what is told
 Stage = dict[str, Any]
 
 

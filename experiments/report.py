@@ -18,7 +18,7 @@ from .figures import recovery as draw_recovery
 from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
-from .pretraining import describe_stages, stages
+from .pretraining import PRETRAINING, describe_stages, stages
 from .recovery import AFTER
 from .results import (
     AgentResults,
@@ -211,7 +211,8 @@ def _budget(learner: Mapping[str, Any]) -> str:
     """Steps of a learner, and what its pretraining was told."""
     text = f"{learner['agent']} by {learner['algo']}: {learner['steps']:,}"
     told = describe_stages(stages({"learner_options": learner["options"], **learner}))
-    return f"{text}, pretraining: {told}"
+    given = {k: v for k, v in learner["options"].items() if k not in PRETRAINING}
+    return f"{text}, pretraining: {told}" + (f", with {given}" if given else "")
 
 
 def tuned_text(results: BenchmarkResults) -> str:

@@ -108,8 +108,10 @@ def load_benchmark(out: Path) -> BenchmarkResults:
         wall_seconds=wall_seconds(folder),
         tuned={
             baseline.agent: read_result(tune_name(baseline), folder)["best"]
-            for baseline in preset.baselines
             if len(baseline.grid) > 1
+            else dict(baseline.grid[0])
+            for baseline in preset.baselines
+            if baseline.grid != ({},)
         },
         agents=tuple(_agent_results(preset, entry, folder) for entry in entries),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,12 +102,18 @@ class TrainResult:
         return asdict(self) | {"folder": str(self.folder)}
 
 
-def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
+def train(
+    config: TrainConfig,
+    *,
+    progress: bool | None = False,
+    on_score: Callable[[float], bool] | None = None,
+) -> TrainResult:
     """Train, keep the best model on validation users, and write the run folder.
 
     Args:
         config: what to train.
         progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
+        on_score: is told the score of each validation and says whether to go on.
 
     Returns:
         Where the run ended. After Ctrl-C it returns as well, with ``interrupted`` true: the best
@@ -120,9 +126,10 @@ def train(config: TrainConfig, *, progress: bool | None = False) -> TrainResult:
     folder = Path(config.out)
     create_run_folder(folder)
     learner, validation, world = _build(config, folder, progress)
+    validation.on_score = on_score
     record = {
         "train": asdict(config),
-        "pretraining": stages(asdict(config), _stages_before(config)),
+        "pretraining": stages(asdict(config), _told_before(config)),
         "world": world,
         "versions": versions(),
         "git_commit": git_commit(),
@@ -231,7 +238,7 @@ def _new_learner(config: TrainConfig, users: Any) -> Any:
         raise UserError(f"option refused by {config.algo}: {error}") from error
 
 
-def _stages_before(config: TrainConfig) -> list[Stage]:
+def _told_before(config: TrainConfig) -> list[Stage]:
     return [] if config.start is None else stages_of(read_run(Path(config.start)))
 
 
@@ -247,8 +254,6 @@ def _take_weights(learner: Any, folder: Path, agent: str, world: Mapping[str, An
         raise UserError(
             f"the model in {folder} is of the agent {record['train']['agent']}, got {agent}"
         )
-    if not (folder / MODEL).is_file():
-        raise UserError(f"{folder} has no {MODEL}: was the training interrupted at its start?")
     try:
         learner.policy.load_state_dict(_load(folder / MODEL).policy.state_dict())
     except RuntimeError as error:

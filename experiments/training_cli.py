@@ -18,6 +18,7 @@ from .options import (
     LearnerOption,
     MaybeEnvId,
     Seed,
+    SettingsFile,
     SlateSize,
     Strength,
     command,
@@ -45,7 +46,9 @@ From = Annotated[
         "--from", help="Start from this run's model, in its world; pretrain no more unless told."
     ),
 ]
-Algo = Annotated[str, typer.Option("--algo", help="ppo or reinforce.")]
+MaybeAlgo = Annotated[
+    str | None, typer.Option("--algo", help="ppo (unless the settings say other) or reinforce.")
+]
 NumEnvs = Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")]
 EarlyStop = Annotated[
     int,
@@ -76,7 +79,7 @@ def train(
     agent: Annotated[
         str | None, typer.Option("--agent", help=f"{NETWORK_HELP} Default {AGENT}.")
     ] = None,
-    algo: Algo = "ppo",
+    algo: MaybeAlgo = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
     seed: Seed = 0,
     num_envs: NumEnvs = 128,
@@ -89,6 +92,7 @@ def train(
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
+    settings: SettingsFile = None,
     option: LearnerOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,6 +103,7 @@ def train(
     """
     from . import train as training
     from .pretraining import begun_in
+    from .settings import read_settings
     from .worlds import parse_options
 
     progress = False if as_json else None
@@ -110,6 +115,10 @@ def train(
         raise ValueError("give either --out or --resume, got none")
     world = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
     options = parse_options(option or [])
+    if settings is not None:
+        tuned = read_settings(settings)
+        tuned.check(agent, algo)
+        agent, algo, options = tuned.agent, tuned.algo, {**tuned.options, **options}
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
     if start is not None:
         begun = begun_in(start, agent, options)
@@ -118,7 +127,7 @@ def train(
     told = {"pretrain_steps": pretrain_steps, "privileged": privileged}
     config = training.TrainConfig(
         out=str(out),
-        algo=algo,
+        algo=algo or "ppo",
         steps=steps,
         seed=seed,
         num_envs=num_envs,

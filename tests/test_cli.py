@@ -237,7 +237,7 @@ def test_train_refuses_what_it_does_not_know(tmp_path: Path, run: Path) -> None:
     assert "already holds a run" in refuse("train", "--out", run)
 
 
-# --- benchmark and plot ---------------------------------------------------------------------------
+# --- tune -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -259,6 +259,46 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         references=("static-interest",),
     )
     monkeypatch.setitem(presets.PRESETS, "demo", preset)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tuned_options_are_used_by_the_other_commands(tmp_path: Path) -> None:
+    average, gru, run = tmp_path / "moving-average", tmp_path / "gru", tmp_path / "run"
+    few = "--trials", "2", "--validation-users", "8", *SMALL
+    answer = succeed("tune", "--agent", "moving-average", "--out", average, "--json", *few)
+    best = json.loads(answer.stdout)
+    assert best["trials"] == 2 and best == json.loads((average / "best.json").read_text())
+    used = "evaluate", "--agent", "moving-average", "--settings", average, "--users", "6", "--json"
+    assert json.loads(succeed(*used, *SMALL).stdout)["agent_options"] == best["options"]
+    assert f"moving-average {best['options']}" in benchmark_report(tmp_path / "x", average)
+
+    learner = "--steps", "80", "--num-envs", "8", "--option", "hidden=16"
+    said = succeed("tune", "--agent", "gru", "--algo", "reinforce", "--out", gru, *learner, *few)
+    assert "2 trials of 80 user-steps" in said.stdout
+    tuned = json.loads((gru / "best.json").read_text())["options"]
+    train = "train", "--settings", gru, "--steps", "80", "--num-envs", "8", *SMALL
+    succeed(*train, "--out", run, "--option", "hidden=8")
+    trained = json.loads((run / "config.json").read_text())["train"]
+    assert (trained["agent"], trained["algo"]) == ("gru", "reinforce")
+    assert trained["learner_options"].items() >= {**tuned, "hidden": 8}.items()
+    assert trained["learner_options"]["pretrain_steps"] == 60
+
+    other = "--agent", "mlp", "--out", tmp_path / "y"
+    assert "are of gru by reinforce, got mlp" in refuse(*train, *other)
+    model = "evaluate", "--model", run, "--settings", gru
+    assert "a model was trained with its own" in refuse(*model)
+    tune = "tune", "--agent", "moving-average", "--out", average
+    assert "is not trained: leave out --steps" in refuse(*tune, "--steps", "9")
+
+
+def benchmark_report(out: Path, settings: Path) -> str:
+    """The report of a benchmark that was given tuned options, and so did not tune."""
+    succeed("benchmark", "--out", out, "--workers", "0", "--horizon", "30", "--settings", settings)
+    assert not (out / "runs" / "tune").exists()
+    return (out / "report.md").read_text()
+
+
+# --- benchmark and plot ---------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("tiny")
