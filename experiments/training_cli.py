@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     from .train import TrainResult
 
 AGENT = "interest-attention"
-NETWORK_HELP = (
-    "Policy: interest-attention, attention (without interest), static-attention "
-    "(reads the warm-up only), gru or mlp."
-)
+MaybeAgent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="Policy: interest-attention (the default), attention (without interest), "
+        "static-attention (reads the warm-up only), gru or mlp.",
+    ),
+]
 MaybeOut = Annotated[Path | None, typer.Option("--out", help="Run folder, new.")]
 Resume = Annotated[
     Path | None,
@@ -76,9 +80,7 @@ def train(
     resume: Resume = None,
     start: From = None,
     env: MaybeEnvId = None,
-    agent: Annotated[
-        str | None, typer.Option("--agent", help=f"{NETWORK_HELP} Default {AGENT}.")
-    ] = None,
+    agent: MaybeAgent = None,
     algo: MaybeAlgo = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 300_000,
     seed: Seed = 0,
@@ -103,7 +105,6 @@ def train(
     """
     from . import train as training
     from .pretraining import begun_in
-    from .settings import read_settings
     from .worlds import parse_options
 
     progress = False if as_json else None
@@ -114,11 +115,7 @@ def train(
     if out is None:
         raise ValueError("give either --out or --resume, got none")
     world = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
-    options = parse_options(option or [])
-    if settings is not None:
-        tuned = read_settings(settings)
-        tuned.check(agent, algo)
-        agent, algo, options = tuned.agent, tuned.algo, {**tuned.options, **options}
+    agent, algo, options = with_tuned(settings, agent, algo, parse_options(option or []))
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
     if start is not None:
         begun = begun_in(start, agent, options)
@@ -146,7 +143,7 @@ def train(
 def pretrain(
     out: Annotated[Path, typer.Option("--out", help="Run folder, new.")],
     env: EnvId = DEFAULT_ENV,
-    agent: Annotated[str, typer.Option("--agent", help=NETWORK_HELP)] = AGENT,
+    agent: MaybeAgent = None,
     log: Annotated[
         str | None,
         typer.Option(
@@ -173,6 +170,7 @@ def pretrain(
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
+    settings: SettingsFile = None,
     option: LearnerOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -189,23 +187,38 @@ def pretrain(
         raise ValueError("give either --log or --privileged: nobody's true utilities are in a log")
     if privileged is None:
         privileged = log is None
+    agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
     config = training.TrainConfig(
         out=str(out),
         env=env,
-        agent=agent,
+        agent=agent or AGENT,
+        algo=algo or "ppo",
         steps=steps,
         seed=seed,
         num_envs=num_envs,
         env_options=env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
-        learner_options={
-            **parse_options(option or []),
-            "pretrain_steps": steps,
-            "privileged": privileged,
-        },
+        learner_options={**options, "pretrain_steps": steps, "privileged": privileged},
         log=log if log is not None else None if privileged else SIMULATOR,
         early_stop=early_stop,
     )
     show_training(training.train(config, progress=False if as_json else None), as_json)
+
+
+def with_tuned(
+    settings: Path | None, agent: str | None, algo: str | None, options: dict[str, Any]
+) -> tuple[str | None, str | None, dict[str, Any]]:
+    """Agent, algorithm and options as tuned where there are settings; what was given counts first.
+
+    Raises:
+        ValueError: where the settings are of another agent or algorithm than was asked for.
+    """
+    if settings is None:
+        return agent, algo, options
+    from .settings import read_settings
+
+    tuned = read_settings(settings)
+    tuned.check(agent, algo)
+    return tuned.agent, tuned.algo, {**tuned.options, **options}
 
 
 def show_training(result: TrainResult, as_json: bool) -> None:

@@ -283,6 +283,10 @@ def test_tuned_options_are_used_by_the_other_commands(tmp_path: Path) -> None:
     assert trained["learner_options"].items() >= {**tuned, "hidden": 8}.items()
     assert trained["learner_options"]["pretrain_steps"] == 60
 
+    succeed("pretrain", *train[1:], "--out", tmp_path / "p", "--option", "hidden=8")
+    first = json.loads((tmp_path / "p" / "config.json").read_text())["train"]
+    assert first["algo"] == "reinforce" and first["learner_options"]["pretrain_steps"] == 80
+
     other = "--agent", "mlp", "--out", tmp_path / "y"
     assert "are of gru by reinforce, got mlp" in refuse(*train, *other)
     model = "evaluate", "--model", run, "--settings", gru
