@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .credit import discounted
 from .logs import Log
-from .losses import choice_loss, teacher_loss
+from .losses import choice_loss, fit_choice, teacher_loss
 from .output import Output
 from .policy import InterestAttentionPolicy
 from .search import Choice, Range, Space
@@ -267,6 +267,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         returns = discounted(episodes, self.gamma, 1.0, self.reward_scale)[1]
         done = self.num_timesteps / max(self.pretrain_steps, 1)
         rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
+        if episodes.teacher is None and self.num_timesteps == episodes.reward.numel():
+            self._fit_choice(episodes)
         logged = []
         for _ in range(self.pretrain_epochs):
             for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
@@ -277,8 +279,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.logger.record("train/learning_rate", rate)
 
     def _pretrain_update(self, batch: Episodes, target: Tensor, rate: float) -> tuple[float, float]:
-        """One gradient step, on a third of the requests of each episode: neighbours are alike."""
-        count = max(1, batch.steps // 3)
+        """One gradient step; beside a teacher on a third of the requests: neighbours are alike."""
+        count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
         steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
         output = self.read(batch).at(steps)
         alive = batch.alive[:, steps]
@@ -287,14 +289,25 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
             share = batch.teacher.share[:, steps]
             loss = teacher_loss(best, output.log_total(), share, alive)
         else:
-            slates = batch.slates[:, -batch.steps :][:, steps]
             feedback = batch.feedback[:, -batch.steps :][:, steps]
-            loss = choice_loss(
-                output.scores_of(slates), feedback, self.policy.network.choice, alive
-            )
+            utility = self._utility(output, batch.slates[:, -batch.steps :][:, steps])
+            loss = choice_loss(utility, feedback, self.policy.network.choice, alive)
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
         self.descend(loss + self.vf_coef * value, rate)
         return loss.item(), value.item()
+
+    def _utility(self, output: Output, slates: Tensor) -> Tensor:
+        """[B, T, K] scores without what an item's worth adds to them, which no choice shows."""
+        worth = self.worth / self.worth.mean() + self.policy.network_config.loyalty
+        return output.scores_of(slates) - worth.log()[slates]
+
+    def _fit_choice(self, episodes: Episodes) -> None:
+        """Fits how users choose, with scores as they are, before the scores learn from it."""
+        slates, feedback = (x[:, -episodes.steps :] for x in (episodes.slates, episodes.feedback))
+        with torch.no_grad():
+            shown = self._utility(self.read(episodes), slates)
+        choice = self.policy.network.choice
+        choice.data.copy_(fit_choice(shown, feedback, choice, episodes.alive))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "episodes", "log", "_shuffle"]

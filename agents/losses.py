@@ -29,6 +29,31 @@ def choice_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) 
     return -(log_share.gather(2, slot[..., None])[..., 0] * weight).sum() / weight.sum()
 
 
+def fit_choice(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -> Tensor:
+    """[3] the tau, c and o under which scores as they are explain best what was taken.
+
+    Before they fit, a gradient bends the scores to what is only the scale of the choice. The loss
+    is convex in 1 / tau, c and o; a few steps of a quasi-Newton method find its minimum.
+
+    Args:
+        shown: and all others, as in ``choice_loss``; ``choice`` is where the search begins.
+        feedback: [B, T, K].
+        choice: [3].
+        alive: [B, T].
+    """
+    found = choice.detach().clone().requires_grad_()
+    search = torch.optim.LBFGS([found], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = choice_loss(shown, feedback, found, alive)
+        value.backward()
+        return value
+
+    search.step(loss)
+    return found.detach()
+
+
 def teacher_loss(best: Tensor, total: Tensor, teacher: Tensor, alive: Tensor) -> Tensor:
     """Cross-entropy of the policy's first slot to a teacher's.
 

@@ -92,6 +92,23 @@ def test_what_was_played_for_pretraining_is_learned_from_by_pretraining(steps, m
     assert done == ["pretraining"] * rollouts + ["reinforcement"] * (3 - rollouts)
 
 
+def test_logged_pretraining_begins_from_how_users_choose(monkeypatch):
+    """Once, before the first gradient step: by it the scores as they are explain the log better."""
+    learner = make_learner("gru", "ppo", news(), seed=1, hidden=16, pretrain_steps=192)
+    choices, plain = [], learner._pretrain_update
+
+    def update(batch, target, rate):
+        choices.append(learner.policy.network.choice.detach().clone())
+        return plain(batch, target, rate)
+
+    monkeypatch.setattr(learner, "_pretrain_update", update)
+    before = learner.policy.network.choice.detach().clone()
+    learner.learn(192)
+    assert (choices[0] - before).abs().max() > 0.5  # was fitted
+    steps = [float((a - b).abs().max()) for a, b in zip(choices[1:], choices, strict=False)]
+    assert max(steps) < 0.02  # and moves by gradient steps from there
+
+
 # --- who leaves, and who stays --------------------------------------------------------------------
 
 

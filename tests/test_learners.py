@@ -16,6 +16,7 @@ from driftrec.agents.learners import make_learner
 from driftrec.agents.losses import (
     choice_loss,
     clipped_surrogate,
+    fit_choice,
     score_function,
     teacher_loss,
     top_k_score_function,
@@ -101,6 +102,20 @@ def test_choice_loss_by_hand():
     loss = choice_loss(shown, feedback, torch.zeros(3), torch.ones(1, 1))
     expected = -np.log(np.e / (np.e + 1 + 1))
     assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_how_users_choose_is_found_from_what_they_took():
+    """Of users who choose by a law that is known, with scores ten times too large."""
+    generator = torch.Generator().manual_seed(0)
+    utility = torch.randn(400, 50, 4, generator=generator)
+    law = utility - 0.5 * torch.arange(4), torch.full((400, 50, 1), 1.5)
+    share = torch.cat(law, 2).softmax(2)
+    taken = share.view(-1, 5).multinomial(1, generator=generator).view(400, 50)
+    feedback = torch.nn.functional.one_hot(taken, 5)[..., :4] * 0.5  # weighs as much as nothing
+    found = fit_choice(10 * utility, feedback, torch.zeros(3), torch.ones(400, 50))
+    torch.testing.assert_close(
+        found, torch.tensor([np.log(10), -0.5, 1.5]).float(), atol=0.05, rtol=0
+    )
 
 
 def test_teacher_loss_is_least_where_the_policy_agrees():
