@@ -30,7 +30,7 @@ from .options import (
 if TYPE_CHECKING:
     from .train import TrainResult
 
-AGENT = "interest-attention"
+AGENT, LOGGED_RATE = "interest-attention", 1e-3
 MaybeAgent = Annotated[
     str | None,
     typer.Option(
@@ -188,6 +188,8 @@ def pretrain(
     if privileged is None:
         privileged = log is None
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
+    if not privileged:  # choices say less than utilities, and a log does not follow the network
+        options = {"pretrain_rate": LOGGED_RATE, **options}
     config = training.TrainConfig(
         out=str(out),
         env=env,
