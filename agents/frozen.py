@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from .network import Memory
 from .output import Output
+from .reading import Memory
 from .transformer import InterestNetwork
 
 
@@ -21,6 +23,8 @@ class StaticAttentionNetwork(InterestNetwork):
     A policy that is shown windows of history instead of episodes (Stable-Baselines3's own
     algorithms) takes each window for a warm-up: there it is not static.
     """
+
+    adaptive: ClassVar[bool] = False
 
     def forward(
         self,

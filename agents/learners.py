@@ -8,25 +8,13 @@ from inspect import signature
 from typing import Any
 
 from .episodes import EpisodeAlgorithm
-from .frozen import StaticAttentionNetwork
-from .gru import GRUNetwork
-from .mlp import MLPNetwork
-from .network import Network
+from .networks import NETWORKS
 from .policy import InterestAttentionPolicy, ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
 from .search import Range, Space
-from .transformer import InterestNetwork
 
 ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {"ppo": EpisodePPO, "reinforce": EpisodeReinforce}
-NETWORKS: dict[str, tuple[type[Network], dict[str, Any]]] = {
-    "interest-attention": (InterestNetwork, {}),
-    "attention": (InterestNetwork, {"conditioned": False}),
-    "static-attention": (StaticAttentionNetwork, {}),
-    "gru": (GRUNetwork, {}),
-    "mlp": (MLPNetwork, {}),
-}
-"""Every network by its name: its class, and the options that differ from the class's own."""
 
 SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
 """Which options of all networks are worth tuning."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .heads import HEADS
 from .interest import DeltaMemory
 from .output import Output
+from .reading import Memory, Seen
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,6 @@ class NetworkConfig:
             raise ValueError(f"vectors must be 1 with the head {self.head}, got {self.vectors}")
 
 
-@dataclass
-class Memory:
-    """What is carried from one request to the next.
-
-    Attributes:
-        interest: [B, S, F] the memories.
-        carry: what the network's ``mix`` goes on from: a tensor [B, ...], or whatever else lets
-            rows be overwritten as a tensor does.
-        length: slates read so far.
-    """
-
-    interest: Tensor
-    carry: Any
-    length: int
-
-    def replace(self, rows: Tensor, other: Memory) -> None:
-        """Overwrites users whose next episode began."""
-        self.interest[rows] = other.interest
-        self.carry[rows] = other.carry
-
-
 class Network(nn.Module, ABC):
     """One token a slate, mixed over time; several interest vectors score the items.
 
@@ -95,6 +75,7 @@ class Network(nn.Module, ABC):
 
     Config: ClassVar[type[NetworkConfig]] = NetworkConfig
     longest: ClassVar[float] = float("inf")  # slates until users are better read anew
+    adaptive: ClassVar[bool] = True  # whether slates after the first decision are read
 
     features: Tensor
     average: Tensor
@@ -114,6 +95,7 @@ class Network(nn.Module, ABC):
         self.register_buffer("features", features)
         self.register_buffer("average", bias)
         self.register_buffer("sharpness", torch.ones(()))
+        self.fixed: tuple[Tensor, Tensor] | None = None
         self.metric = nn.Parameter(torch.eye(size))
         head = HEADS[config.head]
         own = torch.zeros_like(features)
@@ -170,9 +152,23 @@ class Network(nn.Module, ABC):
     @property
     def embedding(self) -> Tensor:
         """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
+        if self.fixed is not None:
+            return self.fixed[0]
         if not self.head.item_features:
             return self.item_own
         return self.features @ self.metric + self.item_own
+
+    @property
+    def bias(self) -> Tensor:
+        """[N] what is added to every item's score, sharpened."""
+        if self.fixed is not None:
+            return self.fixed[1]
+        return self.sharpness * (self.item_bias + self.bias_weight * self.average)
+
+    def fix_items(self) -> None:
+        """Keeps item vectors and biases as they are now: to serve from a large catalogue."""
+        with torch.no_grad():
+            self.fixed = self.embedding.clone(), self.bias.clone()
 
     def forward(
         self,
@@ -238,24 +234,37 @@ class Network(nn.Module, ABC):
 
         ``start`` [B, S, F] are the memories before; None where nothing is known.
         """
+        return self.absorb(self.perceive(slates, feedback, request, time), start)
+
+    def perceive(self, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor) -> Seen:
+        """Looks up what was shown and asked."""
         shown = (slates >= 0).to(feedback.dtype)
         item = slates.clamp_min(0)
-        embedding = self.embedding[item] * shown[..., None]  # [B, T, K, F]
-        taken = (feedback > 0).to(feedback.dtype)
+        return Seen(
+            embedding=self.embedding[item] * shown[..., None],
+            feedback=feedback,
+            taken=(feedback > 0).to(feedback.dtype),
+            expected=self.average[item] * shown,
+            request=self.request(request),
+            time=time,
+        )
+
+    def absorb(self, seen: Seen, start: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``digest``, of what was looked up."""
+        embedding, feedback, taken = seen.embedding, seen.feedback, seen.taken
         parts = (
             embedding.mean(2),
             (embedding * feedback[..., None]).sum(2),
             (embedding * taken[..., None]).sum(2),
             feedback.sum(2, keepdim=True),
             taken.sum(2, keepdim=True),
-            (taken * torch.linspace(0, 1, slates.shape[2])).sum(2, keepdim=True),
-            self.request(request),
-            time,
+            (taken * torch.linspace(0, 1, taken.shape[2])).sum(2, keepdim=True),
+            seen.request,
+            seen.time,
         )
         token = self.token(torch.cat(parts, -1))
-        start = self.memory.empty(len(slates)) if start is None else start
-        target = feedback - self.average[item] * shown
-        memories, surprise = self.memory(start, embedding, target, taken)
+        start = self.memory.empty(len(feedback)) if start is None else start
+        memories, surprise = self.memory(start, embedding, feedback - seen.expected, taken)
         return token, memories, torch.cat((memories.flatten(2), surprise), -1)
 
     def read_out(self, hidden: Tensor, memories: Tensor, context: Tensor) -> Output:
@@ -265,12 +274,11 @@ class Network(nn.Module, ABC):
         query = torch.einsum("ms,btsf->btmf", self.read, memories)
         query = query + self.vectors(hidden).view(batch, steps, vectors, size)
         value = self.value(torch.cat((hidden, context), -1))[..., 0]
-        bias = self.item_bias + self.bias_weight * self.average
         return Output(
             self.sharpness * query,
             self.sharpness * self.vector_weight(hidden),
             value,
             memories,
             self.embedding,
-            self.sharpness * bias,
+            self.bias,
         )

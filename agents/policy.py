@@ -13,9 +13,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from .diversity import diverse_slates
-from .network import Memory, Network, NetworkConfig
+from .network import Network, NetworkConfig
 from .output import Output
 from .platform import Platform
+from .reading import Memory
 from .transformer import InterestNetwork
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,6 +51,15 @@ class Cache:
         for mine, theirs in zip(self.layers.layers, other.layers.layers, strict=True):
             mine.keys[rows, :, -length:] = theirs.keys
             mine.values[rows, :, -length:] = theirs.values
+
+    def branch(self) -> Cache:
+        """A cache that can be read on from while this one stays as it is.
+
+        Layers grow by making new tensors, so the tensors themselves are shared.
+        """
+        layers = copy(self.layers)
+        layers.layers = [copy(layer) for layer in self.layers.layers]
+        return Cache(layers, self.mask)
 
 
 class InterestNetwork(Network):
