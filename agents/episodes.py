@@ -21,9 +21,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from .credit import discounted
+from .logfit import fit_interest
 from .logs import Log
 from .losses import choice_loss, fit_choice, teacher_loss
 from .output import Output
+from .platform import Platform
 from .policy import InterestAttentionPolicy
 from .search import Choice, Range, Space
 from .tape import Episodes, Tape
@@ -47,6 +49,9 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
         pretrain_rate: learning rate of pretraining.
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
+        log_passes: passes over the platform's log on which the interest is fitted before, of a user
+            for every 32 steps of pretraining (``driftrec.agents.logfit``).
+        evidence_coef: weight of the likelihood of choices by the interest alone, in pretraining.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
         sharpness: by which log-odds are scaled when reinforcement learning begins.
@@ -79,6 +84,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         pretrain_steps: int = 0,
         pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
+        log_passes: int = 4,
+        evidence_coef: float = 0.3,
         privileged: bool = False,
         sharpness: float = 2.0,
         tensorboard_log: str | None = None,
@@ -90,6 +97,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
+        self.log_passes, self.evidence_coef = log_passes, evidence_coef
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self.log: Log | None = None  # what to pretrain on in place of slates of its own
@@ -162,9 +170,11 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
 
         A privileged teacher keeps them: a beginner would drive half of them away.
         """
-        self.policy.set_training_mode(False)
         callback.on_rollout_start()
         self.pretraining = self.num_timesteps < self.pretrain_steps
+        if self.pretraining and self.num_timesteps == 0:
+            self._fit_interest()
+        self.policy.set_training_mode(False)
         self.policy.network.sharpness.fill_(1.0 if self.pretraining else self.sharpness)
         if self.pretraining and self.log is not None:
             return self._read_log(self.log, callback)
@@ -262,6 +272,13 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         fall = max(0.1, self._current_progress_remaining)
         return float(self.lr_schedule(1)) * rise * fall
 
+    def _fit_interest(self) -> None:
+        """Fits the interest on the platform's log, which every agent may read."""
+        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
+        self.policy.set_training_mode(True)
+        slates, feedback = log.slates[:users], log.feedback[:users]
+        fit_interest(self.policy.network, slates, feedback, self.log_passes, self._shuffle)
+
     def _pretrain(self, episodes: Episodes) -> None:
         """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""
         returns = discounted(episodes, self.gamma, 1.0, self.reward_scale)[1]
@@ -282,8 +299,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """One gradient step; beside a teacher on a third of the requests: neighbours are alike."""
         count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
         steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
-        output = self.read(batch).at(steps)
-        alive = batch.alive[:, steps]
+        everywhere = self.read(batch)
+        output, alive = everywhere.at(steps), batch.alive[:, steps]
         if batch.teacher is not None:
             best = output.scores_of(batch.teacher.items[:, steps])
             share = batch.teacher.share[:, steps]
@@ -293,8 +310,17 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
             utility = self._utility(output, batch.slates[:, -batch.steps :][:, steps])
             loss = choice_loss(utility, feedback, self.policy.network.choice, alive)
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
-        self.descend(loss + self.vf_coef * value, rate)
+        surprise = self.evidence_coef * self._surprise(everywhere, batch)
+        self.descend(loss + self.vf_coef * value + surprise, rate)
         return loss.item(), value.item()
+
+    def _surprise(self, output: Output, batch: Episodes) -> Tensor:
+        """Negative log-likelihood of a choice by the interest alone, warm-up included."""
+        evidence, history = output.evidence, batch.slates.shape[1] - batch.steps
+        assert evidence is not None
+        there = torch.cat((torch.ones(len(evidence), history), batch.alive), 1)
+        there = there[:, : evidence.shape[1]]
+        return -(evidence * there).sum() / there.sum()
 
     def _utility(self, output: Output, slates: Tensor) -> Tensor:
         """[B, T, K] scores without what an item's worth adds to them, which no choice shows."""

@@ -29,6 +29,7 @@ class PublicLog:
         reward: [N] mean reward per impression, drawn likewise.
         position: [K] mean graded feedback of each slot over that of all slots.
         noise: standard deviation of a slot's feedback around ``bias``.
+        slates: [U, H, K] the log itself, and graded ``feedback`` [U, H, K] on it.
     """
 
     features: Floats
@@ -36,6 +37,8 @@ class PublicLog:
     reward: Floats
     position: Floats
     noise: float
+    slates: Slates
+    feedback: Floats
 
 
 @lru_cache(maxsize=8)
@@ -57,6 +60,8 @@ def public_log(simulator: Simulator, requests: int = 500_000) -> PublicLog:
         reward=_mean_per_item(reward, slates, len(bias)),
         position=(feedback.mean((0, 1)) / max(feedback.mean(), 1e-9)).astype(np.float32),
         noise=float((feedback - bias[slates]).std()),
+        slates=slates,
+        feedback=feedback,
     )
 
 

@@ -38,8 +38,11 @@ class StaticAttentionNetwork(InterestNetwork):
         steps = slates.shape[1]
         last = steps if last is None else last
         warm = steps - last + 1
-        begun = self.digest(slates[:, :warm], feedback[:, :warm], request[:, :warm], time[:, :warm])
-        later = self._without_slate(begun[1][:, -1], request[:, warm:], time[:, warm:])
+        *begun, evidence = self.digest(
+            slates[:, :warm], feedback[:, :warm], request[:, :warm], time[:, :warm]
+        )
+        known = Memory(begun[1][:, -1], self.interest.beliefs(begun[2])[:, -1], None, warm)
+        later = self._without_slate(known, request[:, warm:], time[:, warm:])
         token, memories, context = (torch.cat(pair, 1) for pair in zip(begun, later, strict=True))
         place = torch.arange(steps)
         seen = (place[:, None] >= place) & ((place < warm) | (place[:, None] == place))
@@ -50,24 +53,27 @@ class StaticAttentionNetwork(InterestNetwork):
             interest=self.adjustment(context),
             use_cache=False,
         ).last_hidden_state
-        return self.read_out(hidden[:, -last:], memories[:, -last:], context[:, -last:])
+        output = self.read_out(hidden[:, -last:], memories[:, -last:], context[:, -last:])
+        output.evidence = evidence
+        return output
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
     ) -> tuple[Output, Memory]:
         """One more request; what was shown and how it was received is not looked at."""
-        token, memories, context = self._without_slate(memory.interest, request, time)
+        token, memories, context = self._without_slate(memory, request, time)
         hidden, _ = self.mix(token, context, memory.carry)
         memory.carry.layers.crop(-1)
         return self.read_out(hidden, memories, context), memory
 
     def _without_slate(
-        self, interest: Tensor, request: Tensor, time: Tensor
+        self, known: Memory, request: Tensor, time: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``digest`` gives for requests [B, T], with memories that stay [B, S, F]."""
+        """Tokens, memories and context of requests [B, T], with an interest that stays."""
         batch, steps = request.shape
         nothing = torch.full((batch, steps, 1), -1)
-        token, _, _ = self.digest(nothing, torch.zeros(batch, steps, 1), request, time)
-        memories = interest[:, None].expand(-1, steps, -1, -1)
-        surprise = torch.zeros(batch, steps, self.memory.scales)
-        return token, memories, torch.cat((memories.flatten(2), surprise), -1)
+        token, *_ = self.digest(nothing, torch.zeros(batch, steps, 1), request, time)
+        memories = known.interest[:, None].expand(-1, steps, -1, -1)
+        belief = known.belief[:, None].expand(-1, steps, -1)
+        surprise = torch.zeros(batch, steps, self.interest.memory.scales)
+        return token, memories, torch.cat((memories.flatten(2), surprise, belief), -1)

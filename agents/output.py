@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .slate import UNAVAILABLE
 
+_PER_REQUEST = ("query", "weight", "value", "interest", "belief")
+
 
 @dataclass
 class Output:
@@ -19,6 +21,10 @@ class Output:
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
+        belief: [B, T, C] probabilities of the passing interests, and ``appeal`` [N, C] the odds
+            that each lends to each item.
+        sharpness: what the logarithm of these odds is scaled by; the rest already is.
+        evidence: [B, T'] log-likelihood that the chain gave the choices read, or None.
         available: [B, T, N] false where an item is not to be had; None where all are.
     """
 
@@ -28,13 +34,25 @@ class Output:
     interest: Tensor = field(repr=False)
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
+    belief: Tensor = field(repr=False)
+    appeal: Tensor = field(repr=False)
+    sharpness: Tensor = field(repr=False)
+    evidence: Tensor | None = field(default=None, repr=False)
     available: Tensor | None = field(default=None, repr=False)
+
+    def passing(self, items: Tensor | None = None) -> Tensor:
+        """[B, T, N] what the passing interests add to log-odds, or [B, T, n] of ``items``."""
+        if self.belief.shape[-1] == 0:
+            return self.value.new_zeros(*self.value.shape, 1)
+        if items is None:
+            return self.sharpness * (self.belief @ self.appeal.T).log()
+        return self.sharpness * torch.einsum("btc,btnc->btn", self.belief, self.appeal[items]).log()
 
     @property
     def scores(self) -> Tensor:
         """[B, T, N] log-odds Y of recommending each item."""
         match = self.query @ self.embedding.T + self.weight[..., None]
-        scores = match.logsumexp(2) + self.bias
+        scores = match.logsumexp(2) + self.passing() + self.bias
         if self.available is None:
             return scores
         return scores.masked_fill(~self.available, UNAVAILABLE)
@@ -42,7 +60,8 @@ class Output:
     def scores_of(self, items: Tensor) -> Tensor:
         """[B, T, n] the scores of some items [B, T, n]."""
         match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
-        scores = (match + self.weight[..., None]).logsumexp(2) + self.bias[items]
+        scores = (match + self.weight[..., None]).logsumexp(2)
+        scores = scores + self.passing(items) + self.bias[items]
         if self.available is None:
             return scores
         return scores.masked_fill(~self.available.gather(2, items), UNAVAILABLE)
@@ -52,6 +71,7 @@ class Output:
         rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
         match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
         match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
+        match = match + self.passing().reshape(rows, 1, -1)
         if self.available is not None:
             gone = ~self.available.reshape(rows, 1, -1)
             match = match.masked_fill(gone, UNAVAILABLE)
@@ -59,11 +79,11 @@ class Output:
 
     def put(self, rows: Tensor, other: Output) -> None:
         """Overwrites users in ``rows``."""
-        for name in ("query", "weight", "value", "interest"):
+        for name in _PER_REQUEST:
             getattr(self, name)[rows] = getattr(other, name)
 
     def at(self, steps: Tensor) -> Output:
         """The output at some of the requests."""
-        parts = {n: getattr(self, n)[:, steps] for n in ("query", "weight", "value", "interest")}
+        parts = {n: getattr(self, n)[:, steps] for n in _PER_REQUEST}
         available = None if self.available is None else self.available[:, steps]
         return replace(self, **parts, available=available)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .diversity import diverse_slates
 from .network import Network, NetworkConfig
+from .optimizer import MuonAdamW
 from .output import Output
 from .platform import Platform
 from .reading import Memory
@@ -71,7 +72,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         network: NetworkConfig | None = None,
         network_class: type[Network] = InterestNetwork,
         use_sde: bool = False,
-        optimizer_class: type[torch.optim.Optimizer] = torch.optim.AdamW,
+        optimizer_class: type[torch.optim.Optimizer] = MuonAdamW,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(action_space, spaces.MultiDiscrete):

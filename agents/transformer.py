@@ -85,14 +85,14 @@ class InterestNetwork(Network):
                 eos_token_id=None,
             )
         )
-        self.interest = nn.Sequential(nn.Linear(self.memory.width, config.hidden), nn.SiLU())
+        self.reading = nn.Sequential(nn.Linear(self.interest.width, config.hidden), nn.SiLU())
         self.adjuster = InterestAdjuster(
             self.backbone.config, config.hidden, config.rank, rotary=True
         )
 
     def adjustment(self, context: Tensor) -> Adjustment | None:
         """A_l of every layer for contexts [B, T, W]; None where attention is not conditioned."""
-        return self.adjuster(self.interest(context)) if self.config.conditioned else None
+        return self.adjuster(self.reading(context)) if self.config.conditioned else None
 
     def mix_whole(self, token: Tensor, context: Tensor) -> Tensor:
         """One causal pass; no key is kept."""

@@ -35,7 +35,16 @@ def output(batch=5, items=12, size=3, available=None):
     embedding = torch.nn.functional.normalize(embedding, dim=1)
     flat = torch.zeros(batch, 1)
     return Output(
-        query, flat[..., None], flat, flat, embedding, torch.linspace(-1, 1, items), available
+        query,
+        weight=flat[..., None],
+        value=flat,
+        interest=flat,
+        embedding=embedding,
+        bias=torch.linspace(-1, 1, items),
+        belief=flat[..., None][..., :0],
+        appeal=torch.zeros(items, 0),
+        sharpness=torch.ones(()),
+        available=available,
     )
 
 

@@ -106,7 +106,7 @@ def test_the_static_network_sees_later_requests_and_no_later_slate():
 def test_the_window_forgets_what_lies_before_it():
     env = batch_env()
     network = make_learner("mlp", "ppo", env, seed=0, hidden=16, window=3).policy.network
-    token, context = torch.randn(2, 9, 16), torch.zeros(2, 9, network.memory.width)
+    token, context = torch.randn(2, 9, 16), torch.zeros(2, 9, network.interest.width)
     with torch.no_grad():
         before = network.mix_whole(token, context)
         token[:, 4] += 1
