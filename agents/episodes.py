@@ -23,7 +23,7 @@ from torch import Tensor
 from .credit import discounted
 from .logfit import fit_interest
 from .logs import Log
-from .losses import choice_loss, fit_choice, teacher_loss
+from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
 from .output import Output
 from .platform import Platform
 from .policy import InterestAttentionPolicy
@@ -54,13 +54,18 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         evidence_coef: weight of the likelihood of choices by the interest alone, in pretraining.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
+        several: whether pretraining on feedback takes the slots of a slate for trials of their own,
+            as several items can be taken; else for rivals.
         sharpness: by which log-odds are scaled when reinforcement learning begins.
+        reward_unit: what values are in units of, in mean worths of an item: more where a slate
+            earns several, so that values stay of the order of 1.
         tensorboard_log: folder of TensorBoard events.
         seed: of everything random.
     """
 
     policy: InterestAttentionPolicy
     name: ClassVar[str]
+    policy_type: ClassVar[type[InterestAttentionPolicy]] = InterestAttentionPolicy
     search: ClassVar[Space] = {  # worth tuning; a subclass adds its own
         "learning_rate": Range(3e-5, 2e-3, log=True),
         "pretrain_rate": Range(1e-3, 2e-2, log=True),
@@ -87,7 +92,9 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         log_passes: int = 4,
         evidence_coef: float = 0.3,
         privileged: bool = False,
+        several: bool = False,
         sharpness: float = 2.0,
+        reward_unit: float = 1.0,
         tensorboard_log: str | None = None,
         seed: int | None = None,
         verbose: int = 0,
@@ -98,6 +105,7 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         self.log_passes, self.evidence_coef = log_passes, evidence_coef
+        self.several, self.reward_unit = several, reward_unit
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self.log: Log | None = None  # what to pretrain on in place of slates of its own
@@ -127,13 +135,19 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        taught = self.privileged and self.pretrain_steps > 0 and self.env is not None
+        if taught and not hasattr(self.session.simulator, "log_gain"):
+            raise ValueError(
+                "privileged must be False in an environment that tells no true utilities, "
+                "got True: pretrain on feedback (--log-only), or not at all"
+            )
         self._shuffle = np.random.default_rng(self.seed)
         worth = torch.as_tensor(self.policy.items.worth)
         self.register_worth(worth)
 
     def register_worth(self, worth: Tensor) -> None:
-        """Sets the reward per unit of feedback [N]; its mean is the unit that values are in."""
-        self.worth, self.reward_scale = worth, float(worth.mean())
+        """Sets the reward per unit of feedback [N]; ``reward_unit`` means are what values count."""
+        self.worth, self.reward_scale = worth, self.reward_unit * float(worth.mean())
 
     @property
     def session(self) -> Any:
@@ -307,8 +321,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
             loss = teacher_loss(best, output.log_total(), share, alive)
         else:
             feedback = batch.feedback[:, -batch.steps :][:, steps]
-            utility = self._utility(output, batch.slates[:, -batch.steps :][:, steps])
-            loss = choice_loss(utility, feedback, self.policy.network.choice, alive)
+            utility = self.utility(output, batch.slates[:, -batch.steps :][:, steps])
+            loss = self.feedback_loss(utility, feedback, self.policy.network.choice, alive)
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
         surprise = self.evidence_coef * self._surprise(everywhere, batch)
         self.descend(loss + self.vf_coef * value + surprise, rate)
@@ -322,7 +336,12 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         there = there[:, : evidence.shape[1]]
         return -(evidence * there).sum() / there.sum()
 
-    def _utility(self, output: Output, slates: Tensor) -> Tensor:
+    @property
+    def feedback_loss(self) -> FeedbackLoss:
+        """Negative log-likelihood of feedback by the utilities of the items shown."""
+        return click_loss if self.several else choice_loss
+
+    def utility(self, output: Output, slates: Tensor) -> Tensor:
         """[B, T, K] scores without what an item's worth adds to them, which no choice shows."""
         worth = self.worth / self.worth.mean() + self.policy.network_config.loyalty
         return output.scores_of(slates) - worth.log()[slates]
@@ -331,9 +350,9 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
         """Fits how users choose, with scores as they are, before the scores learn from it."""
         slates, feedback = (x[:, -episodes.steps :] for x in (episodes.slates, episodes.feedback))
         with torch.no_grad():
-            shown = self._utility(self.read(episodes), slates)
+            shown = self.utility(self.read(episodes), slates)
         choice = self.policy.network.choice
-        choice.data.copy_(fit_choice(shown, feedback, choice, episodes.alive))
+        choice.data.copy_(fit_choice(shown, feedback, choice, episodes.alive, self.feedback_loss))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "episodes", "log", "_shuffle"]

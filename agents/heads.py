@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
+from torch.nn.functional import one_hot
 
 from .output import Output
 from .slate import entropy, log_probability, sample_slate
@@ -42,6 +43,9 @@ class Head(nn.Module, ABC):
     def __init__(self, size: int) -> None:
         super().__init__()
 
+    def prepare(self, features: Tensor, diversity: float) -> None:
+        """Is told the items' public vectors [N, F] and the ``diversity`` of the network."""
+
     @abstractmethod
     def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
         """Slates at the only request of ``output``; ``sharp`` [B, 1] scales the log-odds."""
@@ -49,6 +53,17 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
         """[B, T, K] of slates [B, T, K] that were drawn; [B, T, 1] where drawn as a whole."""
+
+    def best(self, output: Output, slots: int) -> Tensor | None:
+        """[B, K] to show at the only request where nothing is explored.
+
+        None: items by ``rank``, with regard to likeness as the policy's ``diversity`` says.
+        """
+        return None
+
+    def rank(self, output: Output) -> Tensor:
+        """[B, T, N] by what items are ranked where nothing is explored, in log-odds."""
+        return output.scores
 
     def entropy(self, output: Output) -> Tensor:
         """[B, T] in nats, of the first slot: what is held up against collapse."""
@@ -69,6 +84,76 @@ class PlackettLuce(Head):
         """Given the slots above."""
         total = output.log_total()
         return log_probability(output.scores_of(slates), total)
+
+
+class DiversePlackettLuce(Head):
+    """Slot after slot by a softmax in which a kind of item loses odds with each of it above.
+
+    log odds of item j in slot k = Y_j - charge * (slots above of j's kind)
+
+    An item's kind is the largest coordinate of its public vector, its main topic as a rule. What is
+    charged is learned; where nothing is explored the best item goes into each slot by the same
+    odds. Users who tire of a topic, or want some of each, are told from those who do not.
+    """
+
+    kinds: Tensor
+
+    def prepare(self, features: Tensor, diversity: float) -> None:
+        """The charge begins at ``diversity``.
+
+        Raises:
+            ValueError: for a diversity of 0 or less.
+        """
+        if diversity <= 0:
+            raise ValueError(f"diversity must be above 0 with the head diverse, got {diversity}")
+        self.register_buffer("kinds", one_hot(features.argmax(1), features.shape[1]).float())
+        self.log_charge = nn.Parameter(torch.tensor(float(diversity)).log())
+
+    def _fill(
+        self, output: Output, slots: int, sharp: Tensor | float, noise: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Slates [B, K] and the log-probability of each slot [B, K]."""
+        charge = output.sharpness * self.log_charge.exp()
+        rows = torch.arange(len(output.value))
+        scores = output.scores[:, 0].clone()
+        slates, chosen = [], []
+        for _ in range(slots):
+            share = (scores * sharp).softmax(-1)
+            best = _sample(share) if noise else share.argmax(-1)
+            chosen.append(share[rows, best].log())
+            slates.append(best)
+            scores = scores - charge * self.kinds[best] @ self.kinds.T
+            scores[rows, best] = -torch.inf
+        return torch.stack(slates, 1), torch.stack(chosen, 1)
+
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """One slot after the other."""
+        slates, chosen = self._fill(output, slots, sharp, noise=True)
+        return Draw(slates, chosen, chosen[:, :0])
+
+    def best(self, output: Output, slots: int) -> Tensor | None:
+        """The likeliest item in each slot."""
+        return self._fill(output, slots, 1.0, noise=False)[0]
+
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """Given the slots above, by what is left of each kind: one pass over the items."""
+        charge = output.sharpness * self.log_charge.exp()
+        scores, kind = output.scores, self.kinds[slates]
+        top = scores.amax(-1, keepdim=True).detach()
+        weight = (scores - top).exp().double()  # what is taken can be all but a billionth
+        chosen = weight.gather(-1, slates)[..., None] * kind  # [B, T, K, F]
+        left = (weight @ self.kinds.double())[:, :, None] - (chosen.cumsum(2) - chosen)
+        above = kind.cumsum(2) - kind
+        total = (left.clamp_min(0) * torch.exp(-charge * above)).sum(-1)
+        odds = scores.gather(-1, slates) - top - charge * (above * kind).sum(-1)
+        return odds - total.clamp_min(1e-30).log().to(odds.dtype)
+
+
+def _sample(share: Tensor) -> Tensor:
+    """[B] one item each, by shares [B, N]: where their running sum passes a uniform number."""
+    total = share.cumsum(-1)
+    level = (1 - torch.rand(len(share), 1)) * total[:, -1:]
+    return torch.searchsorted(total, level)[:, 0]
 
 
 class IdSoftmax(Head):
@@ -129,6 +214,7 @@ class ProtoAction(Head):
 
 HEADS: dict[str, type[Head]] = {
     "plackett-luce": PlackettLuce,
+    "diverse": DiversePlackettLuce,
     "id-softmax": IdSoftmax,
     "proto": ProtoAction,
 }

@@ -1,4 +1,4 @@
-"""Learned agents by name: {PPO, REINFORCE} x networks."""
+"""Learned agents by name: {PPO, REINFORCE, SlateQ} x networks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 from .episodes import EpisodeAlgorithm
 from .networks import NETWORKS
-from .policy import InterestAttentionPolicy, ItemTable
+from .policy import ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
 from .search import Range, Space
+from .slateq import EpisodeSlateQ
 
-ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {"ppo": EpisodePPO, "reinforce": EpisodeReinforce}
+ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {
+    "ppo": EpisodePPO,
+    "reinforce": EpisodeReinforce,
+    "slateq": EpisodeSlateQ,
+}
 
 SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
 """Which options of all networks are worth tuning."""
@@ -50,7 +55,7 @@ def make_learner(
     config = network.Config(**{**shape, **given})
     options = {name: value for name, value in options.items() if name not in given}
     return ALGORITHMS[algo](
-        InterestAttentionPolicy,
+        ALGORITHMS[algo].policy_type,
         env,
         policy_kwargs={"items": ItemTable.of(env), "network": config, "network_class": network},
         seed=seed,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+FeedbackLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def choice_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -> Tensor:
@@ -11,11 +16,12 @@ def choice_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) 
 
     P(slot k) = exp(s_k / tau + c k) / (exp(o) + sum_i exp(s_i / tau + c i)), a multinomial logit
     with position and outside option (McFadden, 1974); weighted by the grade of what was taken, so
-    that an item watched to its end counts for more than one left at once.
+    that an item watched to its end counts for more than one left at once. Where several were taken
+    each counts as a choice of its own.
 
     Args:
         shown: [B, T, K] scores of the items shown.
-        feedback: [B, T, K] graded, at most one above 0.
+        feedback: [B, T, K] graded.
         choice: [3] log tau, c, o.
         alive: [B, T] weight of each step.
     """
@@ -23,13 +29,37 @@ def choice_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) 
     utility = shown * torch.exp(-choice[0]) + choice[1] * slots
     outside = choice[2].expand(*utility.shape[:2], 1)
     log_share = torch.cat((utility, outside), 2).log_softmax(2)
-    grade, taken = feedback.max(2)
-    slot = torch.where(grade > 0, taken, shown.shape[2])
-    weight = alive * torch.where(grade > 0, 0.5 + grade, torch.ones_like(grade))
-    return -(log_share.gather(2, slot[..., None])[..., 0] * weight).sum() / weight.sum()
+    taken = torch.where(feedback > 0, 0.5 + feedback, 0.0)
+    none = (taken.amax(2, keepdim=True) == 0).to(taken.dtype)
+    weight = alive[..., None] * torch.cat((taken, none), 2)
+    return -(log_share * weight).sum() / weight.sum()
 
 
-def fit_choice(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -> Tensor:
+def click_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -> Tensor:
+    """Negative log-likelihood of what was taken, where a slate's items do not compete.
+
+    P(slot k is taken) = sigmoid(s_k / tau + c k - o), slot by slot.
+
+    Args:
+        shown: [B, T, K] scores of the items shown.
+        feedback: [B, T, K] graded; anything above 0 is taken.
+        choice: [3] log tau, c, o.
+        alive: [B, T] weight of each step.
+    """
+    slots = torch.arange(shown.shape[2], dtype=shown.dtype)
+    log_odds = shown * torch.exp(-choice[0]) + choice[1] * slots - choice[2]
+    taken = (feedback > 0).to(shown.dtype)
+    loss = binary_cross_entropy_with_logits(log_odds, taken, reduction="none")
+    return (loss.mean(2) * alive).sum() / alive.sum()
+
+
+def fit_choice(
+    shown: Tensor,
+    feedback: Tensor,
+    choice: Tensor,
+    alive: Tensor,
+    loss: FeedbackLoss = choice_loss,
+) -> Tensor:
     """[3] the tau, c and o under which scores as they are explain best what was taken.
 
     Before they fit, a gradient bends the scores to what is only the scale of the choice. The loss
@@ -40,17 +70,18 @@ def fit_choice(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -
         feedback: [B, T, K].
         choice: [3].
         alive: [B, T].
+        loss: ``choice_loss``, or ``click_loss`` where a slate's items do not compete.
     """
     found = choice.detach().clone().requires_grad_()
     search = torch.optim.LBFGS([found], max_iter=50, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
+    def value() -> Tensor:
         search.zero_grad()
-        value = choice_loss(shown, feedback, found, alive)
-        value.backward()
-        return value
+        now = loss(shown, feedback, found, alive)
+        now.backward()
+        return now
 
-    search.step(loss)
+    search.step(value)
     return found.detach()
 
 

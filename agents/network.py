@@ -130,6 +130,7 @@ class Network(nn.Module, ABC):
         for layer in (self.vector_weight, self.passing):
             nn.init.zeros_(layer.bias)
         self.head = head(size)
+        self.head.prepare(features, config.diversity)
 
     # --- what a subclass says --------------------------------------------------------------------
 
@@ -312,4 +313,5 @@ class Network(nn.Module, ABC):
             belief.softmax(-1),
             self.appeal,
             self.sharpness,
+            hidden=hidden,
         )

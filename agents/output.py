@@ -9,8 +9,6 @@ from torch import Tensor
 
 from .slate import UNAVAILABLE
 
-_PER_REQUEST = ("query", "weight", "value", "interest", "belief")
-
 
 @dataclass
 class Output:
@@ -23,9 +21,10 @@ class Output:
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
         belief: [B, T, C] probabilities of the passing interests, and ``appeal`` [N, C] the odds
             that each lends to each item.
-        sharpness: what the logarithm of these odds is scaled by; the rest already is.
         evidence: [B, T'] log-likelihood that the chain gave the choices read, or None.
         available: [B, T, N] false where an item is not to be had; None where all are.
+        hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
+        sharpness: what log-odds are scaled by; all but those of ``belief`` already are.
     """
 
     query: Tensor
@@ -39,6 +38,7 @@ class Output:
     sharpness: Tensor = field(repr=False)
     evidence: Tensor | None = field(default=None, repr=False)
     available: Tensor | None = field(default=None, repr=False)
+    hidden: Tensor | None = field(default=None, repr=False)
 
     def passing(self, items: Tensor | None = None) -> Tensor:
         """[B, T, N] what the passing interests add to log-odds, or [B, T, n] of ``items``."""
@@ -79,11 +79,15 @@ class Output:
 
     def put(self, rows: Tensor, other: Output) -> None:
         """Overwrites users in ``rows``."""
-        for name in _PER_REQUEST:
+        for name in self._of_users():
             getattr(self, name)[rows] = getattr(other, name)
 
     def at(self, steps: Tensor) -> Output:
         """The output at some of the requests."""
-        parts = {n: getattr(self, n)[:, steps] for n in _PER_REQUEST}
+        parts = {name: getattr(self, name)[:, steps] for name in self._of_users()}
         available = None if self.available is None else self.available[:, steps]
         return replace(self, **parts, available=available)
+
+    def _of_users(self) -> tuple[str, ...]:
+        own = ("query", "weight", "value", "interest", "belief")
+        return own if self.hidden is None else (*own, "hidden")

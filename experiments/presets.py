@@ -21,7 +21,7 @@ class Learner:
 
     Attributes:
         agent: the policy's name.
-        algo: "ppo" or "reinforce".
+        algo: "ppo", "reinforce" or "slateq".
         steps: user-steps of each training run.
         options: options of the policy and the algorithm.
         seconds: roughly how long a run takes; for the order of the jobs and the progress bar.

@@ -35,7 +35,7 @@ class TrainConfig:
         out: the run folder.
         env: environment id.
         agent: the policy's name.
-        algo: "ppo" or "reinforce".
+        algo: "ppo", "reinforce" or "slateq".
         steps: user-steps to train for.
         seed: of the network, the sampling and the users met.
         num_envs: users served at once.

@@ -51,7 +51,8 @@ From = Annotated[
     ),
 ]
 MaybeAlgo = Annotated[
-    str | None, typer.Option("--algo", help="ppo (unless the settings say other) or reinforce.")
+    str | None,
+    typer.Option("--algo", help="ppo (unless settings say other), reinforce or slateq."),
 ]
 NumEnvs = Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")]
 EarlyStop = Annotated[

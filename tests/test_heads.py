@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import driftrec.envs  # noqa: F401
-from driftrec.agents.heads import HEADS, IdSoftmax, ProtoAction
+from driftrec.agents.heads import HEADS, DiversePlackettLuce, IdSoftmax, ProtoAction
 from driftrec.agents.learners import make_learner
 from driftrec.agents.network import NetworkConfig
 from driftrec.agents.output import Output
@@ -51,7 +51,9 @@ def output(batch=5, items=12, size=3, available=None):
 @pytest.fixture(params=HEADS)
 def head(request):
     torch.manual_seed(1)  # not the seed of ``output``: its noise would be the query
-    return HEADS[request.param](3)
+    made = HEADS[request.param](3)
+    made.prepare(output().embedding, 0.7)
+    return made
 
 
 def test_a_draw_comes_with_its_own_probability(head):
@@ -79,6 +81,25 @@ def test_what_is_not_to_be_had_is_not_drawn(head):
     available[..., 3:9] = True
     slates = head.draw(output(batch=500, available=available), 4).slates
     assert slates.min() >= 3 and slates.max() < 9
+
+
+@pytest.mark.parametrize("scale", [1.0, 12.0])
+def test_a_kind_loses_odds_with_each_of_it_above(scale):
+    said, head = output(batch=1, items=6), DiversePlackettLuce(3)
+    said.query = said.query * scale
+    head.prepare(said.embedding, 0.7)
+    kind, slates = said.embedding.argmax(1), torch.tensor(list(permutations(range(6), 4)))
+    none = torch.zeros(0)
+    log_prob = torch.stack([head.log_probability(said, s[None, None], none)[0, 0] for s in slates])
+    assert log_prob.sum(1).exp().sum().item() == pytest.approx(1, abs=1e-4)
+    slate = slates[100]
+    for slot in range(4):
+        odds = said.scores[0, 0].clone()
+        for above in slate[:slot]:
+            odds[kind == kind[above]] -= 0.7
+        odds[slate[:slot]] = -torch.inf
+        by_hand = odds.log_softmax(0)[slate[slot]]
+        torch.testing.assert_close(log_prob[100, slot], by_hand, atol=1e-4, rtol=1e-4)
 
 
 def test_slots_of_ids_are_independent():

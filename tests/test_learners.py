@@ -15,6 +15,7 @@ from driftrec.agents.interest import DeltaMemory, _Scan
 from driftrec.agents.learners import make_learner
 from driftrec.agents.losses import (
     choice_loss,
+    click_loss,
     clipped_surrogate,
     fit_choice,
     score_function,
@@ -101,6 +102,22 @@ def test_choice_loss_by_hand():
     shown, feedback = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.0]]])
     loss = choice_loss(shown, feedback, torch.zeros(3), torch.ones(1, 1))
     expected = -np.log(np.e / (np.e + 1 + 1))
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_each_of_several_taken_is_a_choice_of_its_own():
+    shown, feedback = torch.tensor([[[1.0, 0.0, -1.0]]]), torch.tensor([[[1.0, 0.0, 0.5]]])
+    loss = choice_loss(shown, feedback, torch.zeros(3), torch.ones(1, 1))
+    total = np.log(np.e + 1 + 1 / np.e + 1)
+    expected = (1.5 * (total - 1) + 1.0 * (total + 1)) / 2.5
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_click_loss_by_hand():
+    shown, feedback = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.0]]])
+    loss = click_loss(shown, feedback, torch.tensor([0.0, -0.3, 0.2]), torch.ones(1, 1))
+    taken, untaken = 1 - 0.2, 0 - 0.3 - 0.2
+    expected = (np.log1p(np.exp(-taken)) + np.log1p(np.exp(untaken))) / 2
     assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
@@ -259,3 +276,18 @@ def test_slates_of_another_length_are_refused(learner):
     observation["slates"] = observation["slates"][..., :3]
     with pytest.raises(ValueError, match="slates must have 4 slots"):
         learner.policy.predict(observation)
+
+
+def test_pretraining_on_clicks_begins_where_the_mean_click_is_right():
+    env = batch_env(8)
+    learner = make_learner("gru", "ppo", env, seed=0, hidden=16, several=True, pretrain_steps=96)
+    seen = {}
+    learner._pretrain_update = lambda batch, target, rate: seen.update(batch=batch) or (0.0, 0.0)
+    learner.learn(96)
+    batch, (log_tau, slope, outside) = seen["batch"], learner.policy.network.choice.detach()
+    slates = batch.slates[:, -batch.steps :]
+    with torch.no_grad():
+        odds = learner.utility(learner.read(batch), slates) * torch.exp(-log_tau) - outside
+    chance = torch.sigmoid(odds + slope * torch.arange(4))
+    clicks = (batch.feedback[:, -batch.steps :] > 0).float()
+    assert chance.mean().item() == pytest.approx(clicks.mean().item(), abs=0.02)
