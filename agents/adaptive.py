@@ -11,7 +11,7 @@ import numpy.typing as npt
 from driftrec.simulators.streams import Floats
 
 from .agent import Agent, AgentConfig, Slates, State, check_range
-from .diversity import diverse_slates
+from .diversity import balanced_slates, diverse_slates
 from .observation import Observation
 from .search import Range, Space
 
@@ -28,6 +28,9 @@ class InterestConfig(AgentConfig):
         recovery: requests until half of a consumption is forgotten.
         diversity: charge for an item of cosine 1 with one above it, as a share of the user's
             largest score.
+        balance: charge for each item above of the same main topic, likewise; above 0 it stands in
+            for ``diversity``, where users take several items from a slate or tire of a topic at
+            once.
         reserve: worth that a taken item must have before it counts, as a share of the mean worth:
             at most one item of a slate is taken, so a cheap one displaces a dear one. Below 0 it is
             what pleasing the user is worth beyond the reward: who is pleased stays.
@@ -36,12 +39,14 @@ class InterestConfig(AgentConfig):
     satiation: float = 0.1
     recovery: float = 6.0
     diversity: float = 0.07
+    balance: float = 0.0
     reserve: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("satiation", self.satiation, 0)
         check_range("recovery", self.recovery, 0, open_below=True)
         check_range("diversity", self.diversity, 0)
+        check_range("balance", self.balance, 0)
         check_range("reserve", self.reserve, -np.inf)
 
 
@@ -61,6 +66,7 @@ class InterestAgent(Agent):
         self.features, self.bias, self.position = log.features, log.bias, log.position
         self.noise = log.noise
         self.topics = self.platform.catalog.topics
+        self._kinds = self.platform.catalog.main_topic
         self._price = self.platform.worth / self.platform.worth.mean()
         self._price = self._price - np.float32(self.config.reserve)
 
@@ -102,12 +108,16 @@ class InterestAgent(Agent):
     def choose(  # noqa: D102
         self, state: State, observation: Observation, deterministic: bool
     ) -> Slates:
-        if self.config.diversity == 0:
+        if self.config.diversity == 0 and self.config.balance == 0:
             return super().choose(state, observation, deterministic)
         scores = self.available(self.act(state, observation), observation)
-        size = self.platform.slate_size
-        charge = np.float32(self.config.diversity) * np.maximum(scores.max(1), 0)
-        return diverse_slates(scores, self.features, size, charge)
+        size, largest = self.platform.slate_size, np.maximum(scores.max(1), 0)
+        if self.config.balance > 0:
+            charge = np.float32(self.config.balance) * largest
+            return balanced_slates(scores, self._kinds, size, charge)
+        return diverse_slates(
+            scores, self.features, size, np.float32(self.config.diversity) * largest
+        )
 
     def _learn(self, state: State, slates: SlateArray, feedback: Floats) -> State:
         rho = np.float32(2 ** (-1 / self.config.recovery))

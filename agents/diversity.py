@@ -41,3 +41,25 @@ def diverse_slates(
             cosine = np.matmul(x, x[users, best][:, :, None])[:, :, 0]
             likeness = np.maximum(likeness, cosine)
     return slates
+
+
+def balanced_slates(
+    scores: Floats, kinds: npt.NDArray[np.int32], size: int, charge: Floats | float
+) -> npt.NDArray[np.int64]:
+    """[B, K] distinct items; slot after slot the largest score - charge * (above of its kind).
+
+    Args:
+        scores: [B, N].
+        kinds: [N] of the items.
+        size: K.
+        charge: one for all, or [B], in the unit of the scores.
+    """
+    rows, left = np.arange(len(scores)), scores.astype(np.float32)
+    charge = np.broadcast_to(np.asarray(charge, np.float32), len(scores))[:, None]
+    slates = np.empty((len(scores), size), np.int64)
+    for slot in range(size):
+        best = left.argmax(1)
+        slates[:, slot] = best
+        left -= charge * (kinds == kinds[best][:, None])
+        left[rows, best] = -np.inf
+    return slates

@@ -384,3 +384,14 @@ def test_the_oracle_refuses_users_that_are_not_its_own(env):
     observation, _ = env.reset(seed=3)
     with pytest.raises(ValueError, match="oracle's own environment, which has 6 users, got 2"):
         agent.predict(rows(observation, slice(0, 2)))
+
+
+def test_balanced_slates_take_turns_among_kinds():
+    from driftrec.agents.diversity import balanced_slates
+
+    kinds = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    scores = np.array([[9.0, 8.0, 7.0, 6.0, 5.0, 1.0]], np.float32)
+    assert balanced_slates(scores, kinds, 4, 0.0).tolist() == [[0, 1, 2, 3]]
+    # 9, then 8 - 2 and 6 alike: the first; then 6 of kind 1, then 7 - 4 against 5 - 2: the first.
+    assert balanced_slates(scores, kinds, 4, 2.0).tolist() == [[0, 1, 3, 2]]
+    assert balanced_slates(scores, kinds, 3, 100.0).tolist() == [[0, 3, 5]]
