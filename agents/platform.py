@@ -52,7 +52,8 @@ class Platform:
     @property
     def log(self) -> PublicLog:
         """What the platform's own log of other users says about its items."""
-        return public_log(self._simulator)
+        own = getattr(self._simulator, "public_log", None)  # of a world of others' making
+        return public_log(self._simulator) if own is None else PublicLog(**own())
 
 
 def attribute(env: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import UserError
@@ -16,31 +17,56 @@ if TYPE_CHECKING:
 
 DEFAULT_ENV = "driftrec/Video-v0"
 NAMESPACE = "driftrec/"
+PEERS = {"sardine/": ("driftrec.envs.sardine", "SardineVectorEnv", "sardine-rec")}
+"""Environments of others by the beginning of their ids: module, vector environment, package."""
 
 # What the id or the caller decides, not the user.
-_NOT_OPTIONS = {"self", "num_envs", "domain", "autoreset_mode", "render_mode"}
+_NOT_OPTIONS = {"self", "env_id", "num_envs", "domain", "autoreset_mode", "render_mode"}
 
 
 def env_ids() -> list[str]:
     """Ids of this project's environments."""
-    import gymnasium as gym
-
     import driftrec.envs  # noqa: F401  (registers them)
 
-    return sorted(name for name in gym.registry if name.startswith(NAMESPACE))
+    return _ids_that_begin(NAMESPACE)
 
 
 def check_env_id(env_id: str) -> str:
     """The id without a module prefix.
 
     Raises:
-        UserError: where no such environment is registered.
+        UserError: where no such environment is registered, or its package is not installed.
     """
     bare = env_id.rpartition(":")[2]
     known = env_ids()
+    if _peer(bare) is not None:
+        known = _ids_that_begin(bare.partition("/")[0] + "/")
     if bare not in known:
         raise UserError(f"env must be one of {', '.join(known)}, got {env_id!r}")
     return bare
+
+
+def _ids_that_begin(namespace: str) -> list[str]:
+    import gymnasium as gym
+
+    return sorted(name for name in gym.registry if name.startswith(namespace))
+
+
+def _peer(env_id: str) -> Any:
+    """The vector environment that wraps an environment of others; None for one of this project.
+
+    Raises:
+        UserError: where its package is not installed.
+    """
+    for namespace, (module, name, package) in PEERS.items():
+        if env_id.startswith(namespace):
+            try:
+                return getattr(import_module(module), name)
+            except ModuleNotFoundError as error:
+                raise UserError(
+                    f"env {env_id!r} needs {package}: pip install 'driftrec[peers]' ({error})"
+                ) from None
+    return None
 
 
 def known_options(env_id: str) -> list[str]:
@@ -48,7 +74,8 @@ def known_options(env_id: str) -> list[str]:
     import gymnasium as gym
     from gymnasium.envs.registration import load_env_creator
 
-    entry = gym.spec(check_env_id(env_id)).vector_entry_point
+    bare = check_env_id(env_id)
+    entry = _peer(bare) or gym.spec(bare).vector_entry_point
     creator = load_env_creator(entry) if isinstance(entry, str) else entry
     parameters = inspect.signature(creator).parameters if creator else {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -83,6 +110,9 @@ def make_batch(
         raise UserError(f"users must be at least 1, got {num_envs}")
     bare = check_env_id(env_id)
     check_options(bare, options or {})
+    peer = _peer(bare)
+    if peer is not None:
+        return cast("DriftVectorEnv", peer(bare, num_envs, **(options or {})))
     # The oracle's reward costs a pass over the catalogue at every step: only where asked for.
     options = {"diagnostics": False, **(options or {})}
     return cast("DriftVectorEnv", gym.make_vec(bare, num_envs=num_envs, **options))
