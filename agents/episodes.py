@@ -289,6 +289,8 @@ class EpisodeAlgorithm(OnPolicyAlgorithm):
     def _fit_interest(self) -> None:
         """Fits the interest on the platform's log, which every agent may read."""
         log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
+        if log.slates is None or log.feedback is None:
+            return
         self.policy.set_training_mode(True)
         slates, feedback = log.slates[:users], log.feedback[:users]
         fit_interest(self.policy.network, slates, feedback, self.log_passes, self._shuffle)

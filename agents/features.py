@@ -29,7 +29,8 @@ class PublicLog:
         reward: [N] mean reward per impression, drawn likewise.
         position: [K] mean graded feedback of each slot over that of all slots.
         noise: standard deviation of a slot's feedback around ``bias``.
-        slates: [U, H, K] the log itself, and graded ``feedback`` [U, H, K] on it.
+        slates: [U, H, K] the log itself, and graded ``feedback`` [U, H, K] on it; None where only
+            the statistics are known.
     """
 
     features: Floats
@@ -37,8 +38,8 @@ class PublicLog:
     reward: Floats
     position: Floats
     noise: float
-    slates: Slates
-    feedback: Floats
+    slates: Slates | None = None
+    feedback: Floats | None = None
 
 
 @lru_cache(maxsize=8)

@@ -231,7 +231,8 @@ def test_recommend_refuses_bad_input(run: Path, tmp_path: Path) -> None:
 
 def test_train_refuses_what_it_does_not_know(tmp_path: Path, run: Path) -> None:
     out = "train", "--steps", "10", "--out", tmp_path / "a", *SMALL
-    assert "algo must be one of ppo, reinforce, slateq, got 'sarsa'" in refuse(*out, "--algo", "sarsa")
+    known = "ppo, reinforce, slateq"
+    assert f"algo must be one of {known}, got 'sarsa'" in refuse(*out, "--algo", "sarsa")
     assert "agent must be one of" in refuse(*out, "--agent", "nobody")
     assert "sped" in refuse(*out, "--option", "sped=9")
     assert "already holds a run" in refuse("train", "--out", run)
