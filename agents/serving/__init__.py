@@ -1,0 +1,11 @@
+"""Serving: an exported recommender, without the code that trained it."""
+
+from __future__ import annotations
+
+from .event import Event, Recommendation
+from .folder import save
+from .items import Items
+from .model import ServedModel
+from .recommender import Recommender
+
+__all__ = ["Event", "Items", "Recommendation", "Recommender", "ServedModel", "save"]

@@ -1,0 +1,125 @@
+"""A user's events read one by one: what is known of the user is a function of them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..network import Network
+from ..output import Output
+from ..reading import Memory
+
+LONGEST = 256  # events that are attended to; training's episodes are shorter
+
+
+class Entry(NamedTuple):
+    """One event in the network's terms.
+
+    Attributes:
+        item: place in the catalogue, -1 for none.
+        feedback: on it.
+        request: id of the request under which it was shown.
+        time: [4] of that request, see ``time_features``.
+    """
+
+    item: int
+    feedback: float
+    request: int
+    time: tuple[float, float, float, float]
+
+
+class Asked(NamedTuple):
+    """A request that follows an event."""
+
+    request: int
+    time: tuple[float, float, float, float]
+
+
+NOTHING = Entry(-1, 0.0, 0, (0.0, 0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class State:
+    """What has been read of a user.
+
+    Attributes:
+        memory: of the network, before anything is read None.
+        read: how many events it holds.
+    """
+
+    memory: Memory | None = None
+    read: int = 0
+
+
+class Reader:
+    """Reads events with a network.
+
+    A token holds a slate and the request that follows it. So an event waits, unread, until the next
+    one comes and tells the request under which it was shown: then its token is read for good
+    (``extend``). A recommendation reads the waiting event with the request at hand, and keeps
+    nothing (``ask``). Each costs one token. Once LONGEST events are attended to, the older half is
+    dropped and the newer half read anew in one pass, at places that the count of events alone
+    decides: so the state is always the same function of the events, bit for bit.
+
+    Args:
+        network: in evaluation mode.
+        slots: K, of the slates that the network was trained on.
+    """
+
+    def __init__(self, network: Network, slots: int) -> None:
+        self.network, self.slots = network, slots
+        self.step: Callable[..., tuple[Output, Memory]] = network.step
+
+    def begin_of(self, read: int) -> int:
+        """The first event that is attended to when ``read`` events have been read."""
+        half = LONGEST // 2
+        return max(0, -((LONGEST - read) // half)) * half
+
+    def state_of(self, entries: Sequence[Entry]) -> State:
+        """The state of a user with these events, all but the last of which are read."""
+        state, read = State(), max(0, len(entries) - 1)
+        first = self.begin_of(read)
+        if first and self.network.adaptive:
+            state = State(None, first + LONGEST - LONGEST // 2)  # whose next event is a restart
+        while state.read < read:
+            state = self.extend(state, entries, entries[state.read + 1])
+        return state
+
+    def extend(self, state: State, entries: Sequence[Entry], following: Entry) -> State:
+        """Reads the first event that ``state`` has not read, which ``following`` comes after."""
+        count = state.read + 1
+        if not self.network.adaptive:
+            return State(None, count)
+        asked = Asked(following.request, following.time)
+        if self.begin_of(count) != self.begin_of(state.read):
+            block = entries[self.begin_of(count) : count]
+            return State(self.network.begin(*self.tensors(block, asked))[1], count)
+        return State(self._read(state.memory, entries[state.read], asked)[1], count)
+
+    def ask(self, state: State, entries: Sequence[Entry], asked: Asked) -> Output:
+        """What the network says at a request after all events; ``state`` stays as it is."""
+        if not self.network.adaptive:  # reads all there is at once
+            return self.network.begin(*self.tensors(entries[-LONGEST:] or [NOTHING], asked))[0]
+        return self._read(state.memory, entries[-1] if entries else NOTHING, asked)[0]
+
+    def tensors(
+        self, entries: Sequence[Entry], asked: Asked
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Slates [1, T, K], feedback, the requests [1, T] that follow and their times [1, T, 4]."""
+        slates = torch.full((1, len(entries), self.slots), -1)
+        feedback = torch.zeros(1, len(entries), self.slots)
+        slates[0, :, 0] = torch.tensor([entry.item for entry in entries])
+        feedback[0, :, 0] = torch.tensor([float(entry.feedback) for entry in entries])
+        request = torch.tensor([[*(entry.request for entry in entries[1:]), asked.request]])
+        time = torch.tensor([[*(entry.time for entry in entries[1:]), asked.time]])
+        return slates, feedback, request, time
+
+    def _read(self, memory: Memory | None, entry: Entry, asked: Asked) -> tuple[Output, Memory]:
+        parts = self.tensors([entry], asked)
+        if memory is None:
+            return self.network.begin(*parts)
+        return self.step(memory.branch(), *parts)
