@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import training_cli, tuning_cli  # noqa: F401  (register commands, the first in the help)
+from . import serving_cli, training_cli, tuning_cli  # noqa: F401  (register their commands)
 from .options import (
     DEFAULT_ENV,
     AsJson,

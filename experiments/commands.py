@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -137,7 +136,7 @@ def benchmark_command(
 def recommend_command(
     model: Path, history: Path, request: str, count: int, at: str | None
 ) -> dict[str, Any]:
-    """Recommend to one user of one's own by the model of a run folder.
+    """Recommend to one user of one's own by the model of a run folder or of an export.
 
     Returns:
         ``request``: the known request that was understood, and ``items``: rank, item_id, title and
@@ -146,25 +145,11 @@ def recommend_command(
     Raises:
         UserError: for a bad history, time or count, or a model that cannot be used.
     """
-    from .recommend import build_observation, match_request, read_history, recommend
-    from .runs import load_agent, read_run
-    from .worlds import make_batch
+    from .recommend import USER, load_recommender, read_history, read_time
 
-    trained = read_run(model)["train"]
-    env = make_batch(trained["env"], 1, trained["env_options"])
-    events = read_history(history, env.catalog)
-    known = env.simulator.world.request_text
-    asked = match_request(request, known)
-    observation = build_observation(events, env, asked, _time(at))
-    agent = load_agent(model, env, trained["env"])
-    items = recommend(agent, observation, env.catalog, count)
-    return {"request": known[asked], "items": [asdict(item) for item in items]}
-
-
-def _time(at: str | None) -> datetime.datetime:
-    if at is None:
-        return datetime.datetime.now()
-    try:
-        return datetime.datetime.fromisoformat(at)
-    except ValueError:
-        raise UserError(f"at must be a time like 2026-05-01T20:30, got {at!r}") from None
+    when = read_time(at)
+    recommender = load_recommender(model)
+    recommender.restore(read_history(history, recommender.items))
+    items = recommender.recommend(USER, request, count, when)
+    understood = recommender.items.requests[recommender.asked(request, when).request]
+    return {"request": understood, "items": [asdict(item) for item in items]}

@@ -5,56 +5,97 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from driftrec.simulators import Catalog
+from driftrec.agents.serving.event import Event
+from driftrec.agents.serving.items import Items
 
 from .errors import UserError
+from .files import check_writable, read_json
+from .runs import CONFIG, load_agent, read_run
+from .worlds import make_batch
+
+if TYPE_CHECKING:
+    from driftrec.agents.serving import Recommender, ServedModel
 
 FORMAT = "item_id,feedback (feedback in [0, 1]: 0 ignored, 1 consumed to the end), oldest first"
+USER = "me"  # to whom a history belongs
 
 
-@dataclass(frozen=True)
-class Event:
-    """One item shown to the user and what came of it.
+# --- the model ----------------------------------------------------------------------------------
 
-    Attributes:
-        item: index into the catalogue.
-        feedback: in [0, 1].
+
+def load_recommender(folder: Path) -> Recommender:
+    """The recommender of a run folder, or of an exported one.
+
+    Raises:
+        UserError: where the folder is neither, or its model cannot be used.
+        ValueError: where an export is damaged.
     """
+    from driftrec.agents.serving import Recommender
 
-    item: int
-    feedback: float
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One line of the answer."""
-
-    rank: int
-    item_id: str
-    title: str
-    score: float
+    if (folder / CONFIG).is_file() and "format" in read_json(folder / CONFIG):
+        return Recommender.load(folder)
+    return Recommender(model_of_run(folder))
 
 
-def read_history(path: Path, catalog: Catalog) -> list[Event]:
+def model_of_run(folder: Path) -> ServedModel:
+    """The best model of a run, ready to be served.
+
+    Raises:
+        UserError: as ``load_agent``.
+    """
+    from driftrec.agents.serving import ServedModel
+
+    trained = read_run(folder)["train"]
+    env = make_batch(trained["env"], 1, trained["env_options"])
+    policy = load_agent(folder, env, trained["env"]).policy
+    requests = env.simulator.world.request_text
+    return ServedModel.of(policy.network, policy.slots, env.catalog, requests)
+
+
+def export(run: Path, out: Path, search: str = "auto") -> dict[str, Any]:
+    """Write the best model of a run to a folder that ``Recommender.load`` serves.
+
+    Returns:
+        ``folder``, ``items``, ``search`` (exact or faiss) and ``bytes`` of the export.
+
+    Raises:
+        UserError: for a run that cannot be used or a folder that cannot be written.
+        ValueError: for an unknown search, or a folder that holds other things.
+    """
+    from driftrec.agents.serving import save
+
+    model = model_of_run(run)
+    if not model.network.adaptive:
+        raise UserError(
+            f"run must be of an agent that reads on while it serves, {run} holds one that stops "
+            "at its first decision (static-attention)"
+        )
+    check_writable(out)
+    save(model, out, search)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    chosen = read_json(out / CONFIG)["search"]
+    return {"folder": str(out), "items": len(model.items), "search": chosen, "bytes": size}
+
+
+# --- the history --------------------------------------------------------------------------------
+
+
+def read_history(path: Path, items: Items) -> list[Event]:
     """Read a user's history: CSV with a header, or a JSON list of objects.
 
-    Both hold ``item_id`` (or ``title``) and ``feedback``, oldest first.
+    Both hold ``item_id`` (or ``title``) and ``feedback``, oldest first, and may hold ``time`` (ISO)
+    and ``request``.
 
     Args:
         path: a ``.csv`` or ``.json`` file.
-        catalog: the items that the model knows.
+        items: those that the model knows.
 
     Returns:
-        The events, oldest first.
+        The events of ``USER``, oldest first.
 
     Raises:
         UserError: naming the line (CSV) or entry (JSON) of an unknown item or a bad feedback.
@@ -65,9 +106,9 @@ def read_history(path: Path, catalog: Catalog) -> list[Event]:
         raise UserError(f"cannot read the history {path}: {error}") from None
     is_json = path.suffix.lower() == ".json"
     rows = _json_rows(text, path) if is_json else _csv_rows(text, path)
-    index = _index(catalog)
+    index = _index(items)
     word = "entry" if is_json else "line"
-    return [_event(row, index, f"{path}, {word} {number}") for number, row in rows]
+    return [_event(row, index, items, f"{path}, {word} {number}") for number, row in rows]
 
 
 def _csv_rows(text: str, path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
@@ -89,109 +130,57 @@ def _json_rows(text: str, path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]
     return enumerate(rows, 1)
 
 
-def _index(catalog: Catalog) -> dict[str, int]:
+def _index(items: Items) -> dict[str, int]:
     """Items by id and by title in lower case; ids win, of equal titles the first."""
     index: dict[str, int] = {}
-    for names in (catalog.ids, [title.casefold() for title in catalog.title]):
+    for names in (items.ids, [title.casefold() for title in items.title]):
         for item, name in enumerate(names):
             index.setdefault(name, item)
     return index
 
 
-def _event(row: Mapping[str, Any], index: Mapping[str, int], where: str) -> Event:
-    named = row.get("item_id")
-    name = str(row.get("title") if named in (None, "") else named).strip()
+def find_item(name: str, items: Items) -> int:
+    """An item by its id or its title.
+
+    Raises:
+        UserError: where there is none.
+    """
+    return _find(name, _index(items), "")
+
+
+def _find(name: str, index: Mapping[str, int], where: str) -> int:
     item = index.get(name, index.get(name.casefold()))
     if item is None:
-        raise UserError(f"{where}: the catalogue has no item {name!r}")
+        raise UserError(f"{where}the catalogue has no item {name!r:.80}")
+    return item
+
+
+def _event(row: Mapping[str, Any], index: Mapping[str, int], items: Items, where: str) -> Event:
+    named = row.get("item_id")
+    name = str(row.get("title") if named in (None, "") else named).strip()
+    item = _find(name, index, f"{where}: ")
     try:
         feedback = float(row.get("feedback"))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise UserError(
             f"{where}: feedback must be a number, got {row.get('feedback')!r}"
         ) from None
-    if not 0 <= feedback <= 1:  # NaN fails as well
-        raise UserError(f"{where}: feedback must be in [0, 1], got {feedback}")
-    return Event(item, feedback)
+    try:
+        time = read_time(row.get("time") or None, "time")
+        return Event(USER, items.ids[item], feedback, time, str(row.get("request") or ""))
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
-def build_observation(
-    events: Sequence[Event], env: Any, request: int, when: datetime.datetime
-) -> dict[str, npt.NDArray[Any]]:
-    """What the agent would see of this user in the environment.
-
-    Each event is a slate with one item; of a longer history the last H events are seen.
-
-    Args:
-        events: oldest first.
-        env: the environment that the model was trained for; it tells the shapes.
-        request: id of the request, 0 for none.
-        when: local time of the request.
-
-    Returns:
-        The observation of one user, without a batch axis.
-    """
-    length, size = int(env.unwrapped.history), int(env.unwrapped.slate_size)
-    slates = np.full((length, size), -1, np.int32)  # [H, K]
-    feedback = np.zeros((length, size), np.float32)  # [H, K]
-    seen = events[-length:]
-    for row, event in enumerate(seen, start=length - len(seen)):
-        slates[row, 0], feedback[row, 0] = event.item, event.feedback
-    hour = when.hour + when.minute / 60
-    day, week = 2 * np.pi * hour / 24, 2 * np.pi * (24 * when.weekday() + hour) / 168
-    observation: dict[str, npt.NDArray[Any]] = {
-        "slates": slates,
-        "feedback": feedback,
-        "request": np.asarray(request, np.int64),
-        "time": np.array([np.sin(day), np.cos(day), np.sin(week), np.cos(week)], np.float32),
-    }
-    if "available" in env.unwrapped.single_observation_space.spaces:
-        observation["available"] = np.ones(len(env.unwrapped.catalog), np.int8)
-    return observation
-
-
-def match_request(text: str | None, known: Sequence[str]) -> int:
-    """The known request that shares most words with ``text``; 0 where none shares any.
-
-    Args:
-        text: what the user asks for, in words.
-        known: [R] texts of the requests, the first of which means "none".
-    """
-    words = _words(text or "")
-    if not words:
-        return 0
-    overlap = [len(words & _words(request)) / (1 + len(_words(request))) for request in known]
-    best = int(np.argmax(overlap))
-    return best if overlap[best] > 0 else 0
-
-
-def _words(text: str) -> set[str]:
-    return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2}
-
-
-def item_scores(agent: Any, observation: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-    """[N] what the agent thinks of each item for one user; larger is better."""
-    import torch
-
-    batch = {name: torch.as_tensor(value)[None] for name, value in observation.items()}
-    with torch.no_grad():
-        output, _ = agent.policy.advance(batch, None, None)
-    return np.asarray(output.scores[0, 0], np.float64)
-
-
-def recommend(
-    agent: Any, observation: Mapping[str, npt.NDArray[Any]], catalog: Catalog, count: int
-) -> list[Recommendation]:
-    """The ``count`` items that score highest, best first.
+def read_time(text: str | None, name: str = "at") -> datetime.datetime | None:
+    """A local time in ISO form, or None where there is none.
 
     Raises:
-        UserError: where ``count`` is not in 1 .. N.
+        UserError: naming the argument.
     """
-    if not 1 <= count <= len(catalog):
-        raise UserError(f"k must be in [1, {len(catalog)}] (items of the catalogue), got {count}")
-    scores = item_scores(agent, observation)
-    order = np.argsort(-scores, kind="stable")[:count]
-    return [
-        Recommendation(rank, catalog.ids[item], catalog.title[item], float(scores[item]))
-        for rank, item in enumerate(order, 1)
-    ]
+    if text is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} must be a time like 2026-05-01T20:30, got {text!r:.80}") from None

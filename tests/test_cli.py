@@ -219,6 +219,25 @@ def test_recommend_answers_with_titles(run: Path, tmp_path: Path) -> None:
     assert len(spoken.stdout.splitlines()) == 4
 
 
+def test_an_export_recommends_what_its_run_does(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shipped"
+    written = json.loads(succeed("export", run, "--out", out, "--json").stdout)
+    assert written["items"] == 1000 and written["search"] == "exact" and written["bytes"] > 1e5
+    from driftrec.agents.serving import Recommender
+
+    ids = Recommender.load(out).items.ids
+    history = tmp_path / "me.json"
+    history.write_text(json.dumps([{"item_id": ids[3], "feedback": 1, "time": "2026-05-01"}]))
+    command = "--history", history, "-k", "4", "--json", "--at", "2026-05-01T20:00"
+    ours = succeed("recommend", "--model", out, *command).stdout
+    assert ours == succeed("recommend", "--model", run, *command).stdout
+    assert f"{out}: 1,000 items, exact search" in succeed("export", run, "--out", out).stdout
+    assert "must be new or hold an export" in refuse("export", run, "--out", run)
+    assert "is no run folder" in refuse("export", tmp_path, "--out", out)
+    (out / "config.json").write_text('{"format": "cake"}')
+    assert "is of another kind" in refuse("recommend", "--model", out, "--history", history)
+
+
 def test_recommend_refuses_bad_input(run: Path, tmp_path: Path) -> None:
     history = tmp_path / "me.csv"
     history.write_text("item_id,feedback\nnothing,1\n")
