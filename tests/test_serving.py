@@ -164,9 +164,29 @@ def test_an_event_costs_one_token_however_long_the_history(
     assert tokens == [1]
     answer(recommender)
     assert tokens == [1, 1]
+    recommender.observe(Event("anna", model.items.ids[0], 1.0, NOW))  # shown by that answer
+    assert tokens == [1, 1]
+    after = answer(recommender)
+    assert tokens == [1, 1, 1]
+    monkeypatch.undo()
+    assert answer(told(model, list(recommender.events("anna")))) == after
 
 
 # --- what is known is a function of the events ----------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> None:
+    events = events_of("anna", 12, model)
+    full, light = told(model, events), Recommender(model, precision=precision)
+    for event in events:
+        light.observe(event)
+    asked = full.asked("", NOW)
+    ours, theirs = (r.output("anna", asked).scores[0, 0].numpy() for r in (light, full))
+    assert 0 < np.abs(ours - theirs).mean() < 0.1 * theirs.std()
+    assert answer(full) == answer(told(model, events))  # the model itself stays as it is
+    with pytest.raises(ValueError, match="precision must be one of fp32, bf16, int8, got 'fp4'"):
+        Recommender(model, precision="fp4")
 
 
 @pytest.mark.parametrize("longest", [8, 256])

@@ -20,7 +20,7 @@ class Event:
         user: id of the user.
         item: id of the item, as in the catalogue.
         feedback: graded, in [0, 1]: 0 ignored, 1 consumed to the end.
-        time: local time at which it was shown; None where it is not known.
+        time: local time of the recommendation that showed it; None where it is not known.
         request: what the user had asked for, in words.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..network import Network
 from ..output import Output
 from ..reading import Memory
+from .precision import context, lighten
 
 LONGEST = 256  # events that are attended to; training's episodes are shorter
 
@@ -49,10 +50,12 @@ class State:
     Attributes:
         memory: of the network, before anything is read None.
         read: how many events it holds.
+        ahead: the memory after one more event, if the request that follows it is the one at hand.
     """
 
     memory: Memory | None = None
     read: int = 0
+    ahead: tuple[Asked, Memory] | None = None
 
 
 class Reader:
@@ -60,19 +63,26 @@ class Reader:
 
     A token holds a slate and the request that follows it. So an event waits, unread, until the next
     one comes and tells the request under which it was shown: then its token is read for good
-    (``extend``). A recommendation reads the waiting event with the request at hand, and keeps
-    nothing (``ask``). Each costs one token. Once LONGEST events are attended to, the older half is
-    dropped and the newer half read anew in one pass, at places that the count of events alone
-    decides: so the state is always the same function of the events, bit for bit.
+    (``extend``). A recommendation reads the waiting event with the request at hand (``ask``); if
+    the next event turns out to be shown under that very request, its token is read already. Once
+    LONGEST events are attended to, the older half is dropped and the newer half read anew in one
+    pass, at places that the count of events alone decides: so the state is always the same function
+    of the events, bit for bit.
 
     Args:
         network: in evaluation mode.
         slots: K, of the slates that the network was trained on.
+        precision: see ``driftrec.agents.serving.precision``.
+        compiled: whether a step is compiled by ``torch.compile``, which needs a C++ compiler.
     """
 
-    def __init__(self, network: Network, slots: int) -> None:
-        self.network, self.slots = network, slots
+    def __init__(
+        self, network: Network, slots: int, precision: str = "fp32", compiled: bool = False
+    ) -> None:
+        self.network, self.slots, self.precision = lighten(network, precision), slots, precision
         self.step: Callable[..., tuple[Output, Memory]] = network.step
+        if compiled:
+            self.step = torch.compile(network.step, dynamic=True)
 
     def begin_of(self, read: int) -> int:
         """The first event that is attended to when ``read`` events have been read."""
@@ -97,14 +107,21 @@ class Reader:
         asked = Asked(following.request, following.time)
         if self.begin_of(count) != self.begin_of(state.read):
             block = entries[self.begin_of(count) : count]
-            return State(self.network.begin(*self.tensors(block, asked))[1], count)
+            return State(self._begin(block, asked)[1], count)
+        if state.ahead is not None and state.ahead[0] == asked:
+            return State(state.ahead[1], count)
         return State(self._read(state.memory, entries[state.read], asked)[1], count)
 
-    def ask(self, state: State, entries: Sequence[Entry], asked: Asked) -> Output:
-        """What the network says at a request after all events; ``state`` stays as it is."""
+    def ask(self, state: State, entries: Sequence[Entry], asked: Asked) -> tuple[Output, State]:
+        """What the network says at a request after all events, and the state with that ahead."""
         if not self.network.adaptive:  # reads all there is at once
-            return self.network.begin(*self.tensors(entries[-LONGEST:] or [NOTHING], asked))[0]
-        return self._read(state.memory, entries[-1] if entries else NOTHING, asked)[0]
+            output, _ = self._begin(entries[-LONGEST:] or [NOTHING], asked)
+        else:
+            last = entries[-1] if entries else NOTHING
+            output, memory = self._read(state.memory, last, asked)
+            state = replace(state, ahead=(asked, memory) if entries else None)
+        # searched in fp32, whatever the network computed in
+        return replace(output, query=output.query.float(), weight=output.weight.float()), state
 
     def tensors(
         self, entries: Sequence[Entry], asked: Asked
@@ -118,8 +135,12 @@ class Reader:
         time = torch.tensor([[*(entry.time for entry in entries[1:]), asked.time]])
         return slates, feedback, request, time
 
+    def _begin(self, entries: Sequence[Entry], asked: Asked) -> tuple[Output, Memory]:
+        with context(self.precision):
+            return self.network.begin(*self.tensors(entries, asked))
+
     def _read(self, memory: Memory | None, entry: Entry, asked: Asked) -> tuple[Output, Memory]:
-        parts = self.tensors([entry], asked)
         if memory is None:
-            return self.network.begin(*parts)
-        return self.step(memory.branch(), *parts)
+            return self._begin([entry], asked)
+        with context(self.precision):
+            return self.step(memory.branch(), *self.tensors([entry], asked))

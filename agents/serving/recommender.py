@@ -44,6 +44,8 @@ class Recommender:
         model: what is served.
         search: how the best items are found.
         states: users whose state is kept; those of others are read anew when they come back.
+        precision: "fp32", or "bf16" or "int8" for linear layers in fewer bits.
+        compiled: whether a step is compiled by ``torch.compile``.
 
     Example:
         recommender = Recommender.load("exports/a")
@@ -52,31 +54,48 @@ class Recommender:
         recommender.forget("anna")
     """
 
-    def __init__(self, model: ServedModel, search: Search = exact, states: int = 10_000) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        search: Search = exact,
+        states: int = 10_000,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> None:
         if states < 1:
             raise ValueError(f"states must be at least 1, got {states}")
         self.model, self.items = model, model.items
         self.search, self.limit = search, states
-        self.reader = Reader(model.network, model.slots)
+        self.reader = Reader(model.network, model.slots, precision, compiled)
         self._histories: dict[str, _History] = {}
         self._states: OrderedDict[str, State] = OrderedDict()
         self._locks = [threading.Lock() for _ in range(_STRIPES)]  # of a user's events and state
         self._order = threading.Lock()  # of who was served last
 
     @classmethod
-    def load(cls, folder: str | Path, states: int = 10_000) -> Recommender:
-        """The recommender of a folder that ``driftrec export`` wrote.
+    def load(
+        cls,
+        folder: str | Path,
+        states: int = 10_000,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> Recommender:
+        """The recommender of a folder that ``driftrec export`` wrote; options as of the class.
 
         Raises:
             ValueError: where the folder is damaged or holds something else.
         """
         model, index = load(Path(folder))
-        return cls(model, exact if index is None else Nearest(index), states)
+        search = exact if index is None else Nearest(index)
+        return cls(model, search, states, precision, compiled)
 
     # --- what a service calls -------------------------------------------------------------------
 
     def observe(self, event: Event) -> None:
-        """Takes note of an event, at the cost of one token.
+        """Takes note of an event, at the cost of one token at most.
+
+        It costs none where its time and request are the ``at`` and ``request`` of the latest
+        recommendation to its user.
 
         Raises:
             ValueError: where it is no event, or of an item that the catalogue does not have.
@@ -128,7 +147,8 @@ class Recommender:
         check_text("request", request, TEXT_LENGTH, empty=True)
         check_count(k, len(self.items))
         check_time("at", at)
-        items, scores = self.search(self.output(user, self.asked(request, at)), int(k))
+        with torch.inference_mode():
+            items, scores = self.search(self.output(user, self.asked(request, at)), int(k))
         names = zip(items.tolist(), scores.tolist(), strict=True)
         return [
             Recommendation(rank, self.items.ids[item], self.items.title[item], score)
@@ -186,9 +206,10 @@ class Recommender:
             state = self._state(user)
             if state is None:
                 state = self.reader.state_of(entries)
-                if entries:
-                    self._keep(user, state)
-            return self.reader.ask(state, entries, asked)
+            output, state = self.reader.ask(state, entries, asked)
+            if entries:
+                self._keep(user, state)
+            return output
 
     def entries(self, user: str) -> list[Entry]:
         """A user's events in the network's terms, oldest first."""
