@@ -34,3 +34,26 @@ def export(
         return
     size = written["bytes"] / 1e6
     typer.echo(f"{out}: {written['items']:,} items, {written['search']} search, {size:.1f} MB")
+
+
+@command("driftrec explain runs/a --history me.csv --item video-17 --out why/")
+def explain(
+    model: Annotated[Path, typer.Argument(help="Run folder, or an exported one.")],
+    history: Annotated[
+        Path, typer.Option("--history", help="CSV or JSON: item_id (or title), feedback in [0, 1].")
+    ],
+    item: Annotated[str, typer.Option("--item", help="Id or title of the item to explain.")],
+    out: Annotated[Path, typer.Option("--out", help="Where figure and text go.")],
+    request: Annotated[str, typer.Option("--request", help="What is asked for, in words.")] = "",
+    at: Annotated[str | None, typer.Option("--at", help="Local time, ISO; now if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a recommendation: what each event adds, where attention looks, interest in words."""
+    from .explaining import explain_command
+
+    answer = explain_command(model, history, item, request, at, out)
+    if as_json:
+        echo_json(answer)
+        return
+    typer.echo(answer["text"])
+    typer.echo("\n" + "\n".join(answer["files"]))

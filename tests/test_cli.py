@@ -238,6 +238,21 @@ def test_an_export_recommends_what_its_run_does(run: Path, tmp_path: Path) -> No
     assert "is of another kind" in refuse("recommend", "--model", out, "--history", history)
 
 
+def test_explain_writes_a_figure_and_a_text(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("captum", reason="explanations need the extra driftrec[explain]")
+    from driftrec.experiments.worlds import make_batch
+
+    catalog = make_batch("driftrec/Video-v0", 1).catalog
+    history = tmp_path / "me.csv"
+    history.write_text(f"item_id,feedback\n{catalog.ids[5]},1\n{catalog.ids[9]},0\n")
+    command = "explain", run, "--history", history, "--out", tmp_path / "why"
+    answer = succeed(*command, "--item", catalog.title[7])
+    text = (tmp_path / "why" / "explanation.txt").read_text()
+    assert text.startswith(f"{catalog.title[7]}: rank ") and text in answer.stdout
+    assert (tmp_path / "why" / "explanation.png").read_bytes().startswith(b"\x89PNG")
+    assert "the catalogue has no item 'nothing'" in refuse(*command, "--item", "nothing")
+
+
 def test_recommend_refuses_bad_input(run: Path, tmp_path: Path) -> None:
     history = tmp_path / "me.csv"
     history.write_text("item_id,feedback\nnothing,1\n")
