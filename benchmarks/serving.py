@@ -179,7 +179,7 @@ def light(model: ServedModel, events: int) -> None:
         low, high = np.percentile(spent, (50, 99))
         print(
             f"{name:<9} {size_of(recommender):8.3f} {low:7.2f} {high:7.2f} "
-            f"{overlap(scores, reference):11.3f} {gap(scores, reference):7.4f}",
+            f"{overlap(scores, reference):11.3f} {gap(scores, reference):7.5f}",
             flush=True,
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..output import Output
 
 LARGE = 50_000  # items from which nearest neighbours are worth their index
+_WEIGHT = 8.0  # w: about the length of an interest vector, so that cells weigh bias as scores do
 SEARCHES = ("auto", "exact", "faiss")
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -42,8 +43,8 @@ def _best(items: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], count: 
 class Nearest:
     """Searches the neighbours of each interest vector, unites them and scores them exactly.
 
-    With e'_j = [e_j, bias_j] and q'_m = [q_m, 1] the inner product <q'_m, e'_j> + weight_m is one
-    of the M terms of which the score is the log-sum-exp, and
+    With e'_j = [e_j, bias_j / w] and q'_m = [q_m, w] the inner product <q'_m, e'_j> + weight_m is
+    one of the M terms of which the score is the log-sum-exp, and
 
         max_m <= score <= max_m + log M,
 
@@ -65,7 +66,7 @@ class Nearest:
         if 8 * wide > len(output.bias):
             return exact(output, count)
         query = output.query[0, 0].float()  # [M, F]
-        query = torch.cat((query, torch.ones(len(query), 1)), 1)
+        query = torch.cat((query, torch.full((len(query), 1), _WEIGHT)), 1)
         _, near = self.index.search(query.numpy(), wide)
         items = np.unique(near[near >= 0])
         if len(items) < count:
@@ -74,8 +75,8 @@ class Nearest:
         return _best(items, scores.float().numpy(), count)
 
 
-def build_index(embedding: Tensor, bias: Tensor, probes: int = 32, seed: int = 0) -> Any:
-    """An inverted file of [e_j, bias_j]: items in cells, of which a search reads a few.
+def build_index(embedding: Tensor, bias: Tensor, probes: int = 64, seed: int = 0) -> Any:
+    """An inverted file of [e_j, bias_j / w]: items in cells, of which a search reads a few.
 
     Source: Sivic & Zisserman (2003), "Video Google", for the inverted file; Douze et al. (2024),
     "The Faiss library".
@@ -90,9 +91,11 @@ def build_index(embedding: Tensor, bias: Tensor, probes: int = 32, seed: int = 0
         ValueError: where faiss is not installed.
     """
     faiss = import_faiss()
-    vectors = torch.cat((embedding, bias[:, None]), 1).float().contiguous().numpy()
+    vectors = torch.cat((embedding, bias[:, None] / _WEIGHT), 1).float().contiguous().numpy()
     cells = int(np.clip(2 ** round(np.log2(4 * len(vectors) ** 0.5)), 1, len(vectors) // 40 + 1))
-    index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+    # Cells are near in distance: by inner product the longest centres would take nearly all items.
+    centres = faiss.IndexFlatL2(vectors.shape[1])
+    index = faiss.IndexIVFFlat(centres, vectors.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = seed + 1, 8, 48
     index.train(vectors)
     index.add(vectors)
