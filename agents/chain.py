@@ -88,6 +88,7 @@ class InterestChain(nn.Module):
             evidence.append(total)
         return torch.stack(beliefs, 1), torch.cat(evidence, 1).log() + top[..., 0]
 
-    def appeal(self, embedding: Tensor) -> Tensor:
-        """[N, C] odds of recommending an item [N, F] that each interest lends to it."""
-        return (self.log_appeal.exp() * (embedding @ self.prototypes.T)).exp()
+    @property
+    def pull(self) -> Tensor:
+        """[C, F] what each interest adds to the log-odds of recommending an item, per unit."""
+        return self.log_appeal.exp() * self.prototypes

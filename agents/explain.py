@@ -129,7 +129,7 @@ def explain(
 
 
 def _output(network: Network, seen: Seen) -> Output:
-    token, memories, context = network.absorb(seen)
+    token, memories, context, _ = network.absorb(seen)
     hidden = network.mix_whole(token, context)
     return network.read_out(hidden[:, -1:], memories[:, -1:], context[:, -1:])
 
@@ -154,14 +154,15 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
         from captum.attr import IntegratedGradients
     except ImportError:
         raise ValueError("explanations need captum: pip install 'driftrec[explain]'") from None
-    names = [f.name for f in fields(Seen)]
+    names = [f.name for f in fields(Seen) if f.name != "shown"]  # empty slots stay empty
     parts = tuple(getattr(seen, name) for name in names)
     empty = tuple(torch.zeros_like(part) for part in parts)
     asked = network.request(torch.zeros(1, 1, dtype=torch.long))  # the vector of "no request"
     empty[names.index("request")].copy_(asked.expand_as(seen.request))
 
     def score(*moved: Tensor) -> Tensor:
-        output = _output(network, Seen(**dict(zip(names, moved, strict=True))))
+        shown = seen.shown.expand(len(moved[0]), -1, -1)
+        output = _output(network, Seen(**dict(zip(names, moved, strict=True)), shown=shown))
         return output.scores_of(torch.full((len(moved[0]), 1, 1), item))[:, 0, 0]
 
     gradients = IntegratedGradients(score).attribute(
@@ -198,8 +199,8 @@ def attention_maps(network: Network, seen: Seen, conditioned: bool = True) -> Fl
     """
     if not isinstance(network, InterestNetwork):
         return None
-    token, _, context = network.absorb(seen)
-    plain = network.adjuster(network.interest(context))
+    token, _, context, _ = network.absorb(seen)
+    plain = network.adjuster(network.reading(context))
     gain, scale = plain.gain, plain.scale
     if not (conditioned and network.config.conditioned):
         gain, scale = torch.zeros_like(gain), None if scale is None else torch.zeros_like(scale)

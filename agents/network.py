@@ -179,7 +179,9 @@ class Network(nn.Module, ABC):
     @property
     def appeal(self) -> Tensor:
         """[N, C] odds that each passing interest lends to each item."""
-        return self.interest.chain.appeal(self.embedding) if self.fixed is None else self.fixed[2]
+        if self.fixed is not None:
+            return self.fixed[2]
+        return (self.embedding @ self.interest.chain.pull.T).exp()
 
     def fix_items(self) -> None:
         """Keeps item vectors and biases as they are now: to serve from a large catalogue."""
@@ -311,6 +313,7 @@ class Network(nn.Module, ABC):
             self.embedding,
             self.bias,
             belief.softmax(-1),
+            self.interest.chain.pull,
             self.appeal,
             self.sharpness,
             hidden=hidden,

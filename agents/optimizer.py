@@ -27,24 +27,31 @@ class MuonAdamW(torch.optim.Optimizer):
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float = 1e-3, weight_decay: float = 1e-4
     ) -> None:
+        self.parts: tuple[torch.optim.Optimizer, ...] = ()
         params = list(params)
         super().__init__(params, {"lr": lr})
-        is_matrix = [
-            p.ndim == 2 and min(p.shape) >= _SMALLEST and max(p.shape) <= _LARGEST for p in params
-        ]
-        matrices = [p for p, yes in zip(params, is_matrix, strict=True) if yes]
-        others = [p for p, yes in zip(params, is_matrix, strict=True) if not yes]
-        self.parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(
-                matrices,
-                lr=lr,
-                weight_decay=weight_decay,
-                momentum=0.9,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay),
+        matrices, others = _split(params)
+        muon = torch.optim.Muon(
+            matrices,
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=0.9,
+            adjust_lr_fn="match_rms_adamw",
         )
+        self.parts = (muon, torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay))
+        self._gather()
+
+    def _gather(self) -> None:
         self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """More parameters, for the one or the other."""
+        if not self.parts:  # not yet made
+            return super().add_param_group(param_group)
+        for part, params in zip(self.parts, _split(param_group["params"]), strict=True):
+            if params:
+                part.add_param_group({**param_group, "params": params})
+        self._gather()
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step of both.
@@ -65,4 +72,14 @@ class MuonAdamW(torch.optim.Optimizer):
         """Goes on from the states of both."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self._gather()
+
+
+def _split(params: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices, and all else."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for p in params:
+        square = p.ndim == 2 and min(p.shape) >= _SMALLEST and max(p.shape) <= _LARGEST
+        (matrices if square else others).append(p)
+    return matrices, others

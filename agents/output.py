@@ -19,8 +19,8 @@ class Output:
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
-        belief: [B, T, C] probabilities of the passing interests, and ``appeal`` [N, C] the odds
-            that each lends to each item.
+        belief: [B, T, C] probabilities of the passing interests, ``pull`` [C, F] the vector of
+            each, and ``appeal`` [N, C] the odds exp(<pull_c, e_j>) that it lends to each item.
         evidence: [B, T'] log-likelihood that the chain gave the choices read, or None.
         available: [B, T, N] false where an item is not to be had; None where all are.
         hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
@@ -34,6 +34,7 @@ class Output:
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
     belief: Tensor = field(repr=False)
+    pull: Tensor = field(repr=False)
     appeal: Tensor = field(repr=False)
     sharpness: Tensor = field(repr=False)
     evidence: Tensor | None = field(default=None, repr=False)

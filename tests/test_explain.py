@@ -104,7 +104,7 @@ def test_the_maps_are_those_of_the_network_itself(recommender: Recommender) -> N
         *reader.tensors(recommender.entries("anna"), recommender.asked("", NOW))
     )
     maps = attention_maps(network, seen)
-    token, _, context = network.absorb(seen)
+    token, _, context, _ = network.absorb(seen)
     layer = network.backbone.layers[0]
     values: list[torch.Tensor] = []
     hooks = [

@@ -42,6 +42,7 @@ def output(batch=5, items=12, size=3, available=None):
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
         belief=flat[..., None][..., :0],
+        pull=torch.zeros(0, size),
         appeal=torch.zeros(items, 0),
         sharpness=torch.ones(()),
         available=available,

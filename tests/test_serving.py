@@ -496,6 +496,7 @@ def test_neighbours_of_all_vectors_hold_what_exact_search_finds(model: ServedMod
     noise = torch.randn(20_000, network.embedding.shape[1], generator=generator)
     output.embedding = network.embedding[rows] + 0.05 * noise
     output.bias = network.bias[rows]
+    output.appeal = (output.embedding @ output.pull.T).exp()
     index = build_index(output.embedding, output.bias)
     cells = [index.invlists.list_size(cell) for cell in range(index.nlist)]
     assert max(cells) < 10 * len(output.bias) / index.nlist  # a search reads a few, all alike
@@ -526,4 +527,5 @@ def test_an_export_for_neighbours_is_served_by_them(
 def test_ties_go_to_the_item_that_comes_first(recommender: Recommender) -> None:
     output = recommender.output("nobody", Asked(0, (0.0,) * 4))
     output.query, output.bias = output.query * 0, torch.zeros(1000)
+    output.appeal = torch.ones_like(output.appeal)
     assert exact(output, 5)[0].tolist() == [0, 1, 2, 3, 4]

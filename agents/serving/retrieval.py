@@ -13,6 +13,7 @@ from ..output import Output
 
 LARGE = 50_000  # items from which nearest neighbours are worth their index
 _WEIGHT = 8.0  # w: about the length of an interest vector, so that cells weigh bias as scores do
+_LIKELY = 3  # passing interests that a search follows
 SEARCHES = ("auto", "exact", "faiss")
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -48,8 +49,9 @@ class Nearest:
 
         max_m <= score <= max_m + log M,
 
-    so an item of the best k is among the best of some vector. Items beyond the neighbours found can
-    only be missed, never wrongly ranked.
+    so an item of the best k is among the best of some vector. What passing interests add is a sum
+    of the same kind: each vector is searched with the pull of each likely interest. Items beyond
+    the neighbours found can only be missed, never wrongly ranked.
 
     Args:
         index: of ``build_index``, or read from a file.
@@ -65,7 +67,7 @@ class Nearest:
         wide = max(self.least, self.breadth * count)
         if 8 * wide > len(output.bias):
             return exact(output, count)
-        query = output.query[0, 0].float()  # [M, F]
+        query = self._with_interests(output).float()
         query = torch.cat((query, torch.full((len(query), 1), _WEIGHT)), 1)
         _, near = self.index.search(query.numpy(), wide)
         items = np.unique(near[near >= 0])
@@ -73,6 +75,14 @@ class Nearest:
             return exact(output, count)
         scores = output.scores_of(torch.as_tensor(items)[None, None])[0, 0]
         return _best(items, scores.float().numpy(), count)
+
+    def _with_interests(self, output: Output) -> Tensor:
+        """[M L, F] interest vectors with the pull of the L likeliest passing interests."""
+        query, belief = output.query[0, 0], output.belief[0, 0]
+        likely = belief.topk(min(_LIKELY, len(belief))).indices
+        if not len(likely):
+            return query
+        return (query[:, None] + output.sharpness * output.pull[likely]).flatten(0, 1)
 
 
 def build_index(embedding: Tensor, bias: Tensor, probes: int = 64, seed: int = 0) -> Any:
