@@ -1,0 +1,121 @@
+"""Pretraining: what an algorithm learns before any reward is optimised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .credit import discounted
+from .logfit import fit_interest
+from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
+from .output import Output
+from .platform import Platform
+from .policy import InterestAttentionPolicy
+from .tape import Episodes
+
+
+class Pretraining:
+    """The part of ``EpisodeAlgorithm`` that comes first.
+
+    1. The interest alone is fitted on the platform's log: next-feedback likelihood.
+    2. Episodes are learned from by the choices in them, or by a teacher who knows the users; the
+       value, and the likelihood of choices by the interest alone, besides.
+    """
+
+    policy: InterestAttentionPolicy
+    env: Any
+    logger: Any
+    worth: Tensor
+    num_timesteps: int
+    pretrain_steps: int
+    pretrain_rate: float
+    pretrain_epochs: int
+    log_passes: int
+    evidence_coef: float
+    several: bool
+    gamma: float
+    vf_coef: float
+    reward_scale: float
+    episode_batch: int
+    _shuffle: np.random.Generator
+
+    def read(self, batch: Episodes) -> Output:
+        """The network at the T steps of each episode."""
+        raise NotImplementedError
+
+    def descend(self, loss: Tensor, rate: float) -> None:
+        """One gradient step."""
+        raise NotImplementedError
+
+    def fit_interest(self) -> None:
+        """Fits the interest on the platform's log, which every agent may read."""
+        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
+        if log.slates is None or log.feedback is None:
+            return
+        self.policy.set_training_mode(True)
+        slates, feedback = log.slates[:users], log.feedback[:users]
+        fit_interest(self.policy.network, slates, feedback, self.log_passes, self._shuffle)
+
+    def pretrain(self, episodes: Episodes) -> None:
+        """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""
+        returns = discounted(episodes, self.gamma, 1.0, self.reward_scale)[1]
+        done = self.num_timesteps / max(self.pretrain_steps, 1)
+        rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
+        if episodes.teacher is None and self.num_timesteps == episodes.reward.numel():
+            self._fit_choice(episodes)
+        logged = []
+        for _ in range(self.pretrain_epochs):
+            for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
+                logged.append(self._pretrain_update(batch, returns[rows], rate))
+        mean = np.mean(logged, axis=0)
+        self.logger.record("pretrain/loss", mean[0])
+        self.logger.record("train/value_loss", mean[1])
+        self.logger.record("train/learning_rate", rate)
+
+    def _pretrain_update(self, batch: Episodes, target: Tensor, rate: float) -> tuple[float, float]:
+        """One gradient step; beside a teacher on a third of the requests: neighbours are alike."""
+        count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
+        steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
+        everywhere = self.read(batch)
+        output, alive = everywhere.at(steps), batch.alive[:, steps]
+        if batch.teacher is not None:
+            best = output.scores_of(batch.teacher.items[:, steps])
+            share = batch.teacher.share[:, steps]
+            loss = teacher_loss(best, output.log_total(), share, alive)
+        else:
+            feedback = batch.feedback[:, -batch.steps :][:, steps]
+            utility = self.utility(output, batch.slates[:, -batch.steps :][:, steps])
+            loss = self.feedback_loss(utility, feedback, self.policy.network.choice, alive)
+        value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
+        surprise = self.evidence_coef * self._surprise(everywhere, batch)
+        self.descend(loss + self.vf_coef * value + surprise, rate)
+        return loss.item(), value.item()
+
+    def _surprise(self, output: Output, batch: Episodes) -> Tensor:
+        """Negative log-likelihood of a choice by the interest alone, warm-up included."""
+        evidence, history = output.evidence, batch.slates.shape[1] - batch.steps
+        assert evidence is not None
+        there = torch.cat((torch.ones(len(evidence), history), batch.alive), 1)
+        there = there[:, : evidence.shape[1]]
+        return -(evidence * there).sum() / there.sum()
+
+    @property
+    def feedback_loss(self) -> FeedbackLoss:
+        """Negative log-likelihood of feedback by the utilities of the items shown."""
+        return click_loss if self.several else choice_loss
+
+    def utility(self, output: Output, slates: Tensor) -> Tensor:
+        """[B, T, K] scores without what an item's worth adds to them, which no choice shows."""
+        worth = self.worth / self.worth.mean() + self.policy.network_config.loyalty
+        return output.scores_of(slates) - worth.log()[slates]
+
+    def _fit_choice(self, episodes: Episodes) -> None:
+        """Fits how users choose, with scores as they are, before the scores learn from it."""
+        slates, feedback = (x[:, -episodes.steps :] for x in (episodes.slates, episodes.feedback))
+        with torch.no_grad():
+            shown = self.utility(self.read(episodes), slates)
+        choice = self.policy.network.choice
+        choice.data.copy_(fit_choice(shown, feedback, choice, episodes.alive, self.feedback_loss))
