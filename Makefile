@@ -3,28 +3,33 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEV := .venv/.installed-dev
 
 # One thread a process: on a loaded machine torch is many times slower with two.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo test check clean
 
-setup: $(STAMP)
+setup: $(DEV)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = sys.version_info >= (3, 11); sys.exit(None if ok else "driftrec needs Python 3.11 or newer, got " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+$(DEV): $(STAMP)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: $(STAMP)
 	$(BIN)/driftrec benchmark --preset demo --out results/demo
 
-test: $(STAMP)
+test: $(DEV)
 	$(BIN)/python -m pytest
 
-check: $(STAMP)
+check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,0 +1,74 @@
+"""Writes the README's figures from the committed results.
+
+    python benchmarks/readme.py
+
+A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->`` or
+``<!-- gate -->`` and ``<!-- end -->`` is written anew from ``results/NAME/report.md`` or
+``results/gate.json``; all else is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from driftrec.experiments.files import write_text
+from driftrec.experiments.gate import summary
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+_BLOCK = re.compile(r"(<!-- (\w+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def findings(report: str) -> str:
+    """The sentences at the head of a report."""
+    head = report.split("## Scores")[0].splitlines()
+    return "\n".join(line for line in head if line.startswith("- "))
+
+
+def _rows(report: str) -> list[list[str]]:
+    table = [line for line in report.split("## Scores")[1].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def _table(report: str, columns: int) -> list[list[str]]:
+    """Rows of the table of scores, the first ``columns`` cells of each."""
+    width = len(_rows(report)[0])
+    return [row[:columns] for row in _rows(report) if len(row) == width]
+
+
+def scores(report: str) -> str:
+    """The table of scores without its last two columns."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in _table(report, 9))
+
+
+def levels(report: str) -> str:
+    """Score with interval, and normalized score."""
+    lines = ["| agent | score | normalized |", "| --- | ---: | ---: |"]
+    for row in _table(report, 5)[2:]:
+        lines.append(f"| {row[0]} | {row[2]} ({row[3]}) | {row[4]} |")
+    return "\n".join(lines)
+
+
+def gate() -> str:
+    """The table of the gate."""
+    return summary(json.loads((ROOT / "results/gate.json").read_text())["reports"])
+
+
+def render(text: str) -> str:
+    """The text with its blocks written anew."""
+
+    def block(match: re.Match[str]) -> str:
+        start, kind, name, end = match.groups()
+        if kind == "gate":
+            return f"{start}{gate()}\n{end}"
+        report = (ROOT / "results" / name / "report.md").read_text(encoding="utf-8")
+        made = {"findings": findings, "scores": scores, "levels": levels}[kind](report)
+        return f"{start}{made}\n{end}"
+
+    return _BLOCK.sub(block, text)
+
+
+if __name__ == "__main__":
+    write_text(README, render(README.read_text(encoding="utf-8")))
