@@ -13,6 +13,7 @@ name: without one transformers passes no mask at all, and says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "driftrec_interest"
+Observer = Callable[[nn.Module, Tensor, Tensor, Tensor | None], None]
 
 
 @dataclass
@@ -67,9 +69,13 @@ def interest_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     interest: Adjustment | None = None,
+    observe: Observer | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention of [B, H, T, D] with the query adjusted by ``interest``."""
+    """Scaled dot-product attention of [B, H, T, D] with the query adjusted by ``interest``.
+
+    ``observe`` sees the query, adjusted, the key and the mask of every layer.
+    """
     if interest is not None:
         layer = getattr(module, "layer_idx", None)
         if not isinstance(layer, int):
@@ -78,6 +84,8 @@ def interest_attention(
                 "interest adjusts each layer in its own way"
             )
         query = interest.adjust(query, layer)
+    if observe is not None:
+        observe(module, query, key, attention_mask)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
