@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from inspect import signature
 from typing import Any
 
 from .episodes import EpisodeAlgorithm
 from .networks import NETWORKS
+from .platform import Platform
 from .policy import ItemTable
 from .ppo import EpisodePPO
 from .reinforce import EpisodeReinforce
@@ -21,6 +22,9 @@ ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {
     "slateq": EpisodeSlateQ,
 }
 
+ITEM_OPTIONS = ("text", "text_width")
+"""Options that say what items are known by: a model that is begun from another shares them."""
+
 SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
 """Which options of all networks are worth tuning."""
 
@@ -32,6 +36,8 @@ def make_learner(
     *,
     seed: int = 0,
     tensorboard_log: str | None = None,
+    text: str = "",
+    text_width: int = 64,
     **options: Any,
 ) -> EpisodeAlgorithm:
     """An algorithm of Stable-Baselines3's kind, ready to ``learn``.
@@ -42,10 +48,13 @@ def make_learner(
         env: a ``BatchVecEnv``.
         seed: of network, sampling and users.
         tensorboard_log: folder of TensorBoard events.
+        text: a language model (``minilm``, ``smollm2``, a folder or hub name): items are known by
+            what it makes of their text, in place of vectors fitted on a log; "" for the latter.
+        text_width: length of these vectors.
         **options: fields of the network's ``Config`` and arguments of the algorithm.
 
     Raises:
-        ValueError: for an unknown agent or algorithm, with the known ones.
+        ValueError: for an unknown agent, algorithm or model, with the known ones.
     """
     for name, value, known in (("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS)):
         if value not in known:
@@ -54,10 +63,15 @@ def make_learner(
     given = network_options(agent, options)
     config = network.Config(**{**shape, **given})
     options = {name: value for name, value in options.items() if name not in given}
+    items = ItemTable.of(env)
+    if text:
+        from .language import text_features
+
+        items = replace(items, features=text_features(Platform.of(env).catalog, text, text_width))
     return ALGORITHMS[algo](
         ALGORITHMS[algo].policy_type,
         env,
-        policy_kwargs={"items": ItemTable.of(env), "network": config, "network_class": network},
+        policy_kwargs={"items": items, "network": config, "network_class": network},
         seed=seed,
         tensorboard_log=tensorboard_log,
         **options,

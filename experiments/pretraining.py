@@ -57,17 +57,19 @@ def begun_in(folder: Path, agent: str | None, options: Mapping[str, Any]) -> dic
     Args:
         folder: the run.
         agent: that was asked for; None for the run's own.
-        options: of the learner, that were asked for; the network's others are the run's own.
+        options: of the learner, that were asked for; what else is known of network and items is
+            the run's own.
 
     Raises:
         UserError: where the folder holds no run, or one of another agent.
     """
-    from driftrec.agents.learners import network_options
+    from driftrec.agents.learners import ITEM_OPTIONS, network_options
 
     train = read_run(folder)["train"]
     if agent not in (None, train["agent"]):
         raise UserError(f"the model in {folder} is of the agent {train['agent']}, got {agent}")
     own = network_options(train["agent"], train["learner_options"])
+    own |= {name: v for name, v in train["learner_options"].items() if name in ITEM_OPTIONS}
     return {
         "start": str(folder),
         "env": train["env"],

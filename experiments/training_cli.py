@@ -72,6 +72,14 @@ Privileged = Annotated[
         help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
     ),
 ]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        help="Know items by their text through a language model (minilm, smollm2, a folder, a hub "
+        "name) in place of vectors fitted on a log.",
+    ),
+]
 
 
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
@@ -89,6 +97,7 @@ def train(
     early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
     privileged: Privileged = True,
+    text: Text = None,
     catalog: Catalog = None,
     drift: Drift = None,
     drift_strength: Strength = None,
@@ -117,6 +126,8 @@ def train(
         raise ValueError("give either --out or --resume, got none")
     world = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
     agent, algo, options = with_tuned(settings, agent, algo, parse_options(option or []))
+    if text is not None:
+        options = {"text": text, **options}
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
     if start is not None:
         begun = begun_in(start, agent, options)
