@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from driftrec.simulators import Simulator, build_world, load_domain
+from driftrec.simulators.fitted import is_fitted, load_fitted
 from driftrec.simulators.readers import load_catalog
 from driftrec.simulators.text import WordBank
 
@@ -23,7 +24,7 @@ def make_simulator(
     """The simulator of an environment; it holds no user, so environments may share it.
 
     Args:
-        domain: name of a domain or path of its TOML file.
+        domain: name of a domain, path of its TOML file, or folder of a fitted world.
         slate_size: K, slots in a slate.
         history: H, slates of the warm-up, all of them observed.
         drift: names of drifts separated by commas, "all", "none"; None for the domain's own.
@@ -35,14 +36,19 @@ def make_simulator(
         ValueError: naming the argument, what came and what was expected.
     """
     knobs = load_domain(domain).with_drift(drift, drift_strength)
-    items = load_catalog(catalog, knobs.words, knobs.population.dimensions)
+    own = catalog is None and is_fitted(domain)
+    items = (
+        load_fitted(domain)
+        if own
+        else load_catalog(catalog, knobs.words, knobs.population.dimensions)
+    )
     for name, number in (("slate_size", slate_size), ("history", history)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
     if slate_size > len(items):
         raise ValueError(f"slate_size must be at most {len(items)} (items), got {slate_size}")
     successors, requests = None, tuple((k, name) for k, name in enumerate(items.topic_names))
-    if catalog is None:
+    if catalog is None and not own:
         bank = WordBank.load(knobs.words)
         successors, requests = bank.successors, bank.requests
     world = build_world(items, knobs.population, successors, requests, world_seed)
@@ -52,3 +58,9 @@ def make_simulator(
 def absolute(catalog: str | Path | None) -> str | None:
     """The catalogue's path in a form that names it wherever the process runs."""
     return None if catalog is None else str(Path(catalog).expanduser().resolve())
+
+
+def located(domain: str | Path) -> str:
+    """The domain's name, or its path in a form that names it wherever the process runs."""
+    path = Path(domain).expanduser()
+    return str(path.resolve()) if path.suffix == ".toml" or is_fitted(path) else str(domain)

@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Catalog
 
-from .config import absolute, make_simulator
+from .config import absolute, located, make_simulator
 from .rendering import MODES, Viewer
 from .session import Observation, Session
 from .spaces import SlateSpace, observation_space
@@ -78,7 +78,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     def __init__(
         self,
-        domain: str = "plain",
+        domain: str | Path = "plain",
         slate_size: int = 10,
         horizon: int = 100,
         history: int = 50,
@@ -95,7 +95,15 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
             modes = ", ".join(self.metadata["render_modes"])
             raise ValueError(f"render_mode must be None or one of {modes}, got {render_mode!r}")
         self.render_mode = render_mode
-        world = domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        world = (
+            located(domain),
+            slate_size,
+            history,
+            drift,
+            drift_strength,
+            absolute(catalog),
+            world_seed,
+        )
         self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
         self.observation_space = observation_space(self.simulator)

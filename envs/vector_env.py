@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from driftrec.simulators import Catalog
 
-from .config import absolute, make_simulator
+from .config import absolute, located, make_simulator
 from .env import check_horizon
 from .session import Observation, Session
 from .spaces import SlateSpace, observation_space
@@ -46,7 +46,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
     def __init__(
         self,
         num_envs: int = 1,
-        domain: str = "plain",
+        domain: str | Path = "plain",
         slate_size: int = 10,
         horizon: int = 100,
         history: int = 50,
@@ -70,7 +70,15 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, None
-        world = domain, slate_size, history, drift, drift_strength, absolute(catalog), world_seed
+        world = (
+            located(domain),
+            slate_size,
+            history,
+            drift,
+            drift_strength,
+            absolute(catalog),
+            world_seed,
+        )
         self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
         self.single_observation_space = observation_space(self.simulator)

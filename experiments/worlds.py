@@ -21,7 +21,7 @@ PEERS = {"sardine/": ("driftrec.envs.sardine", "SardineVectorEnv", "sardine-rec"
 """Environments of others by the beginning of their ids: module, vector environment, package."""
 
 # What the id or the caller decides, not the user.
-_NOT_OPTIONS = {"self", "env_id", "num_envs", "domain", "autoreset_mode", "render_mode"}
+_NOT_OPTIONS = {"self", "env_id", "num_envs", "autoreset_mode", "render_mode"}
 
 
 def env_ids() -> list[str]:

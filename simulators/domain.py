@@ -14,6 +14,7 @@ from .response import RESPONSES, Response
 from .world import Population
 
 _FOLDER = Path(__file__).parent / "domains"
+DOMAIN_FILE = "domain.toml"
 T = TypeVar("T")
 
 
@@ -94,15 +95,18 @@ def domain_names() -> tuple[str, ...]:
 
 
 def load_domain(name: str) -> Domain:
-    """Reads a domain by its name, or by the path of a TOML file of one's own.
+    """Reads a domain by its name, or by the path of a TOML file or fitted folder of one's own.
 
     Raises:
         ValueError: for an unknown name, table or knob, with the known ones.
     """
     path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
     if not path.is_file():
+        path = Path(name).expanduser() / DOMAIN_FILE
+    if not path.is_file():
         raise ValueError(
-            f"domain must be one of {', '.join(domain_names())} or a .toml file, got {name!r}"
+            f"domain must be one of {', '.join(domain_names())}, a .toml file "
+            f"or a folder with {DOMAIN_FILE}, got {name!r}"
         )
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     table.setdefault("name", path.stem)

@@ -165,6 +165,27 @@ class Simulator:
         self._refresh(users)
         return outcome, users.patience <= 0
 
+    def consume(self, users: Users, items: Ints, clock: Floats) -> None:
+        """The users take ``items`` [B] to the full, found without a slate, and drift.
+
+        Afterwards it is ``clock`` [B] hours. For logs that record no slates.
+        """
+        ones = np.ones(len(users), np.float32)
+        outcome = Outcome(
+            slates=items[:, None].astype(np.int32),
+            choice=np.zeros(len(users), np.int64),
+            item=items,
+            consumed=np.ones(len(users), bool),
+            grade=ones,
+            reward=ones,
+        )
+        draw = self._draw(users.key, users.step)
+        for move in self._moves:
+            move(self.world, users, outcome, draw)
+        users.step += 1
+        users.clock[:] = clock
+        self._refresh(users)
+
     def _refresh(self, users: Users) -> None:
         """Sets the interest that users act upon at their next request."""
         interest = users.taste.copy()
