@@ -167,6 +167,66 @@ def data(
     typer.echo(f"ready: --catalog {fetch(name, out)}")
 
 
+@command("driftrec convert online-retail --source downloads/ --out data/online-retail")
+def convert(
+    name: Annotated[str, typer.Argument(help="online-retail, lastfm or movielens.")],
+    source: Annotated[Path, typer.Option("--source", help="Folder with the set's own files.")],
+    out: Annotated[Path, typer.Option("--out", help="Where items.csv and log.parquet go.")],
+) -> None:
+    """Bring a public log into the layout that fit reads."""
+    from .fitting.public import convert as run
+
+    items, log = run(name, source, out)
+    typer.echo(f"ready: --log {log} --items {items}")
+
+
+@command("driftrec fit --log log.parquet --items items.csv --out fitted/mine")
+def fit(
+    log: Annotated[Path, typer.Option("--log", help="CSV or Parquet: user_id,item_id,timestamp.")],
+    items: Annotated[
+        Path,
+        typer.Option("--items", help="CSV: item_id,title[,description][,topics][,value]."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the fitted world.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="Other name of a log's column, user_id=NAME; repeatable."),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Share of users kept for the comparison.")
+    ] = 0.3,
+    max_events: Annotated[
+        int, typer.Option("--max-events", min=1, help="Events kept in memory: a sample of users.")
+    ] = 2_000_000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the drift in a log, and make a world whose users drift alike.
+
+    The folder holds the world, for --env-option domain=FOLDER, and report.md: what was measured,
+    and where simulated users are unlike real ones.
+    """
+    from .fitting.command import FitConfig, fit_command
+    from .fitting.report import findings, verdict
+
+    names = dict(pair.split("=", 1) for pair in columns or [] if "=" in pair)
+    if len(names) < len(columns or []) or not set(names) <= {"user_id", "item_id", "timestamp"}:
+        raise ValueError(f"column must look like user_id=NAME, got {', '.join(columns or [])}")
+    result = fit_command(
+        FitConfig(log, items, out, names, held_out=held_out, max_events=max_events, seed=seed)
+    )
+    if as_json:
+        echo_json(result.plain())
+        return
+    estimate = result.estimate
+    typer.echo(verdict(estimate))
+    typer.echo(f"half-life, events: {estimate.half_life}")
+    typer.echo(f"stable share: {estimate.stable}")
+    for line in findings(result.fidelity):
+        typer.echo(f"- {line}")
+    typer.echo(f"world: --env-option domain={out}\nreport: {out / 'report.md'}")
+
+
 @command("driftrec watch --agent discounted-linucb --seed 3 --out episode.gif")
 def watch(
     agent: Annotated[str | None, typer.Option("--agent", help="Name of an agent.")] = None,

@@ -1,0 +1,147 @@
+"""What a log says about drift, each figure with an interval over its users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..statistics import Interval
+from .habits import (
+    PERIODS,
+    Visits,
+    fit_satiation,
+    fit_season,
+    rotated,
+    season_sums,
+    topic_sums,
+    visits,
+)
+from .interest import LAGS, InterestFit, fit_interest, interest_sums
+from .reading import EventLog
+
+Floats = npt.NDArray[np.float64]
+_ONE_SITTING = 0.5  # share of a user's events in one sitting above which order says nothing
+
+
+@dataclass(frozen=True)
+class DriftEstimate:
+    """Drift as a log shows it; intervals at 95 %, over users.
+
+    Attributes:
+        users: who are long enough to be measured.
+        window: events in a window.
+        curve: autocorrelation of interest at lags of 1 to 8 windows.
+        shuffled: the same at lags 1 to 8 with each user's events in random order.
+        level: squared length of the interest of a window.
+        stable: share of the interest that does not fade.
+        brief: share that is over within a window.
+        half_life: events, of the rest.
+        abrupt: share of the rest that fades in jumps.
+        shift_rate: jumps per event.
+        satiation: share by which a topic is the less likely just after it was taken.
+        lift: odds that the next event has the same topic, over a shuffled order.
+        seasons: share of interest that goes round with the day and with the week.
+        seasons_null: 97.5 % quantile of the same with the phases of each cycle shuffled.
+        visits: how events lie in time.
+    """
+
+    users: int
+    window: int
+    curve: tuple[Interval, ...]
+    shuffled: tuple[float, ...]
+    level: Interval
+    stable: Interval
+    brief: Interval
+    half_life: Interval
+    abrupt: Interval
+    shift_rate: Interval
+    satiation: Interval
+    lift: Interval
+    seasons: dict[str, Interval]
+    seasons_null: dict[str, float]
+    visits: Visits
+
+    @property
+    def order_is_evidence(self) -> bool:
+        """Whether the order of events is spread over time, so that it can tell of drift."""
+        return self.visits.at_once < _ONE_SITTING
+
+
+def estimate_drift(
+    log: EventLog,
+    vectors: Floats,
+    topic: npt.NDArray[np.int64],
+    *,
+    resamples: int = 400,
+    nulls: int = 20,
+    seed: int = 0,
+    window: int | None = None,
+) -> DriftEstimate:
+    """Measures a log.
+
+    Args:
+        log: the events.
+        vectors: [N, D] of the items, from their texts.
+        topic: [N] main topic of each item.
+        resamples: bootstrap samples of the users (percentile intervals).
+        nulls: shuffles of the phases.
+        seed: of both.
+        window: events in a window, None for the largest that enough users fill.
+
+    Raises:
+        UserError: if fewer than 50 users are long enough.
+    """
+    rng = np.random.default_rng([seed, 5])
+    sums = interest_sums(log, vectors, window)
+    measured = log.only(np.isin(np.arange(log.num_users), sums.users))
+    weight = resampled(rng, len(sums.users), resamples)
+    interest = fit_interest(sums, weight)
+    shuffled = fit_interest(interest_sums(log.shuffled(seed), vectors, sums.window), weight[:1])
+    satiation = fit_satiation(topic_sums(measured, topic), weight, interest.half_life)
+    seasons, chance = _seasons(measured, vectors, weight, interest.level, nulls)
+    return DriftEstimate(
+        users=len(sums.users),
+        window=sums.window,
+        curve=tuple(interval(column) for column in interest.curve.T),
+        shuffled=tuple(shuffled.curve[0]),
+        **_intervals(interest),
+        satiation=interval(satiation.loss),
+        lift=interval(satiation.lift),
+        seasons=seasons,
+        seasons_null=chance,
+        visits=visits(log, (LAGS + 1) * sums.window),
+    )
+
+
+def _seasons(
+    log: EventLog, vectors: Floats, weight: Floats, level: Floats, nulls: int
+) -> tuple[dict[str, Interval], dict[str, float]]:
+    """The seasonal shares, and what chance makes of them: phases shuffled ``nulls`` times."""
+    seasons, chance = {}, {}
+    for name, period in PERIODS.items():
+        sums = season_sums(log, vectors, period)
+        seasons[name] = interval(fit_season(sums, weight, level))
+        null = [season_sums(rotated(log, period, k), vectors, period) for k in range(nulls)]
+        shares = [fit_season(sums, weight[:1], level[:1])[0] for sums in null]
+        chance[name] = float(np.quantile(shares, 0.975))
+    return seasons, chance
+
+
+def _intervals(fit: InterestFit) -> dict[str, Interval]:
+    names = ("level", "stable", "half_life", "abrupt", "shift_rate")
+    found = {name: interval(getattr(fit, name)) for name in names}
+    return found | {"brief": interval(np.maximum(1 - fit.stable - fit.fading, 0))}
+
+
+def resampled(rng: np.random.Generator, size: int, resamples: int) -> Floats:
+    """[1 + R, U] weights of the users: each once, then bootstrap samples."""
+    drawn = rng.multinomial(size, np.full(size, 1 / size), resamples)
+    return np.concatenate([np.ones((1, size)), drawn])
+
+
+def interval(values: Floats) -> Interval:
+    """The first value, with the 95 % percentile interval of the others."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return Interval(float(values[0]), float(low), float(high))
