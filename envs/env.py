@@ -65,7 +65,8 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     ## Arguments
     See ``make_simulator`` for ``slate_size``, ``history``, ``drift``, ``drift_strength``,
-    ``catalog`` and ``world_seed``. ``diagnostics=False`` makes steps several times as fast.
+    ``catalog`` and ``world_seed``. ``domain`` is the id's own, or a TOML file, or a folder that
+    ``driftrec fit`` wrote. ``diagnostics=False`` makes steps several times as fast.
 
     ## Version History
     v0: first version.

@@ -104,7 +104,12 @@ def env_options(
         "slate_size": slate_size,
         "horizon": horizon,
     }
-    return {k: v for k, v in named.items() if v is not None} | parse_options(more or [])
+    options = {k: v for k, v in named.items() if v is not None} | parse_options(more or [])
+    if "domain" in options:
+        from driftrec.envs.config import located
+
+        options["domain"] = located(options["domain"])
+    return options
 
 
 def refuse_beside(context: typer.Context, *allowed: str) -> None:

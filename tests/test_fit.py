@@ -365,3 +365,12 @@ def test_real_interest_lasts_as_long_as_was_measured_before(
 def test_films_rated_in_one_sitting_are_recognised(tmp_path):
     _, seen = real_estimate("movielens", "ml-latest-small", tmp_path)
     assert seen.at_once > 0.5
+
+
+def test_a_fitted_world_is_named_by_its_whole_path(fitted, monkeypatch):
+    from driftrec.experiments.options import env_options
+
+    folder, _ = fitted
+    monkeypatch.chdir(folder.parent)
+    assert env_options(more=[f"domain={folder.name}"])["domain"] == str(folder.resolve())
+    assert env_options(more=["domain=music"])["domain"] == "music"

@@ -129,9 +129,9 @@ def fit_command(config: FitConfig) -> FitResult:
     fitted, held = log.split(config.held_out, config.seed)
     name = config.out.resolve().name
     catalog, rows = fitted_catalog(name, items, topics, fitted, config.latent_size)
-    vectors, known = text[rows], _renumbered(log, rows)
-    topic = catalog.main_topic.astype(np.int64)
-    estimate = estimate_drift(known, vectors, topic, seed=config.seed)
+    main = np.unique([names[0] for names in topics], return_inverse=True)[1].astype(np.int64)
+    estimate = estimate_drift(log, text, main, seed=config.seed)
+    vectors, topic = text[rows], main[rows]
     rhythm = _rhythm(estimate)
     calibration = calibrate(estimate, catalog, vectors, rhythm, seed=config.seed + 1_000_000)
     simulated = simulate(calibration, catalog, rhythm, estimate.window, config.seed + 2_000_000)
