@@ -7,7 +7,7 @@ A trial simulates 400 users with one of eight known drifts, measures their log a
 does, and asks whether the truth lies in the 95 % interval. Truth: of half-life, shift rate and
 satiation the knobs themselves (of gradual drift the half-life of the taste on the sphere); of the
 seasonal share that of the interest itself, which no log shows; of the stable share, which satiation
-raises a little, what the log of 2,000 other users shows.
+raises a little, what the log of 4,000 other users shows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from driftrec.simulators.drift import (  # noqa: E402
 from driftrec.simulators.readers import load_catalog  # noqa: E402
 
 NAMES = ("half-life", "stable share", "shift rate", "satiation", "seasonality")
-USERS, MANY, EVENTS, RHYTHM = 400, 2000, 240, Rhythm()
+USERS, MANY, EVENTS, RHYTHM = 400, 4000, 240, Rhythm()
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def trial(number: int) -> dict[str, tuple[float, float, float, float]]:
     found = estimate_drift(log, vectors, topic, resamples=200, nulls=1, seed=number)
     fitted = calibrate(found, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
     intervals = {
-        "half-life": found.half_life,
+        "half-life": fitted.half_life,
         "stable share": found.stable,
         "shift rate": found.shift_rate,
         "satiation": fitted.satiation,

@@ -327,7 +327,7 @@ def test_shuffling_destroys_what_depends_on_order_alone():
 def test_a_stronger_taste_measures_stronger():
     weak, strong = (users_of(replace(JUMPS, weight=w)) for w in (0.3, 1.5))
     vectors = weak.world.attributes.astype(float)
-    low, high = (measure_users(s, vectors, 10, RHYTHM, 25.0, num_users=150) for s in (weak, strong))
+    low, high = (measure_users(s, vectors, 10, RHYTHM, num_users=150) for s in (weak, strong))
     assert low.stable > high.stable + 0.1
 
 

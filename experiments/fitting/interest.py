@@ -17,6 +17,7 @@ LAGS = 8  # windows
 WINDOWS = (20, 10, 5)  # events; the first that enough users fill LAGS + 1 times
 MONTH = 30.4 * 86400.0
 _ENOUGH = 50
+_FEW = 10  # users of a month, whose mean counts half beside that of all months
 _TAU = np.geomspace(0.2, 20.0, 120)  # windows
 _TABLE = np.geomspace(0.2, 20.0, 14)
 
@@ -58,11 +59,18 @@ def choose_window(log: EventLog) -> int:
 
 
 def centred(log: EventLog, vectors: Floats) -> Floats:
-    """[E, D] vectors of what was taken, without the mean of all users in the same month."""
+    """[E, D] vectors of what was taken, without the mean of all users in the same month.
+
+    A month of few users leans on the mean of all months, as else they would be their own mean.
+    """
     month = np.unique(np.floor(log.time / MONTH), return_inverse=True)[1]
     taken = vectors[log.item]
     member = sparse.csr_matrix((np.ones(len(log)), (month, np.arange(len(log)))))
-    return taken - ((member @ taken) / np.bincount(month)[:, None])[month]
+    mean = (member @ taken) / np.bincount(month)[:, None]  # [M, D]
+    pairs = np.unique(month * log.num_users + log.user) // log.num_users
+    users = np.bincount(pairs)[:, None]
+    overall = taken.mean(0)
+    return taken - (overall + (mean - overall) * users / (users + _FEW))[month]
 
 
 def interest_sums(log: EventLog, vectors: Floats, window: int | None = None) -> InterestSums:
