@@ -85,7 +85,7 @@ def test_what_was_played_for_pretraining_is_learned_from_by_pretraining(steps, m
     """Also by the rollout in which the steps of pretraining run out: its slates were for it."""
     done = []
     learner = make_learner("gru", "ppo", news(), seed=1, hidden=16, pretrain_steps=steps)
-    monkeypatch.setattr(learner, "_pretrain", lambda episodes: done.append("pretraining"))
+    monkeypatch.setattr(learner, "pretrain", lambda episodes: done.append("pretraining"))
     monkeypatch.setattr(learner, "learn_from", lambda episodes: done.append("reinforcement"))
     learner.learn(3 * 96)
     rollouts = -(-steps // 96)

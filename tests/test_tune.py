@@ -157,7 +157,7 @@ def test_what_cannot_be_tuned_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         tune(replace(config, agent="random"))
     with pytest.raises(UserError, match=r"agent must be one of random, .*, mlp, got 'nobody'"):
         tune(replace(config, agent="nobody"))
-    with pytest.raises(UserError, match="algo must be one of ppo, reinforce, got 'sarsa'"):
+    with pytest.raises(UserError, match="algo must be one of ppo, reinforce, slateq, got 'sarsa'"):
         tune(replace(LEARNER, algo="sarsa", out=str(tmp_path / "a")))
     with pytest.raises(UserError, match="unknown env option 'horizn'"):
         tune(replace(config, env_options={"horizn": 3}))
