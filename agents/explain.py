@@ -124,7 +124,7 @@ def explain(
         baseline=baseline,
         attention=attention_maps(network, seen),
         unconditioned=attention_maps(network, seen, conditioned=False),
-        interest=in_words(recommender, output.interest[0, 0], output.query[0, 0], item),
+        interest=in_words(recommender, output, item),
     )
 
 
@@ -218,23 +218,24 @@ def attention_maps(network: Network, seen: Seen, conditioned: bool = True) -> Fl
 
 
 @torch.no_grad()
-def in_words(
-    recommender: Recommender, memories: Tensor, queries: Tensor, item: int, count: int = 5
-) -> list[InWords]:
-    """The memories, and the vector of the read-out that speaks most for an item, in words.
+def in_words(recommender: Recommender, output: Output, item: int, count: int = 5) -> list[InWords]:
+    """The memories, the likeliest passing interest and the read-out for an item, in words.
 
     Args:
         recommender: whose items and topics are the words.
-        memories: [S, F] of each time scale.
-        queries: [M, F] of the read-out.
-        item: that the read-out is asked about.
+        output: of the network at the request.
+        item: for which the vector of the read-out is taken that speaks most for it.
         count: topics and items named of each.
     """
     network = recommender.model.network
     embedding, lives = network.embedding, network.config.half_lives
+    parts = output.interest, output.query, output.belief
+    memories, queries, belief = (part[0, 0] for part in parts)
     named = [(f"half-life {life:g}", m) for life, m in zip(lives, memories, strict=False)]
-    loudest = int((queries @ embedding[item]).argmax())
-    named.append(("read-out", queries[loudest]))
+    if len(belief):
+        likeliest = int(belief.argmax())
+        named.append((f"passing, {float(belief[likeliest]):.0%}", output.pull[likeliest]))
+    named.append(("read-out", queries[int((queries @ embedding[item]).argmax())]))
     words = []
     for name, vector in named:
         affinity = (embedding @ vector).numpy()

@@ -189,11 +189,12 @@ def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> N
         Recommender(model, precision="fp4")
 
 
-@pytest.mark.parametrize("longest", [8, 256])
+@pytest.mark.parametrize("longest", [8, 384])
 def test_a_forgotten_event_leaves_no_trace(
     model: ServedModel, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "LONGEST", longest)
+    monkeypatch.setattr(reader, "KEPT", longest // 2)
     events = events_of("anna", 30, model)
     for place in (0, 9, 28, 29):
         recommender = told(model, events)
@@ -224,6 +225,7 @@ def test_a_state_that_was_dropped_is_read_again_bit_for_bit(
     model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "LONGEST", 8)
+    monkeypatch.setattr(reader, "KEPT", 4)
     roomy, narrow = Recommender(model), Recommender(model, states=1)
     restored = Recommender(model)
     streams = [events_of(user, 30, model) for user in ("anna", "ben", "cleo")]
@@ -240,6 +242,7 @@ def test_a_state_that_was_dropped_is_read_again_bit_for_bit(
 
 def test_what_is_attended_to_is_bounded(model: ServedModel, monkeypatch) -> None:
     monkeypatch.setattr(reader, "LONGEST", 8)
+    monkeypatch.setattr(reader, "KEPT", 4)
     reading = Reader(model.network, 3)
     entries = [reader.Entry(item, 1.0, 0, (0.0, 0.0, 0.0, 0.0)) for item in range(40)]
     lengths = []

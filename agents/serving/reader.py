@@ -14,7 +14,8 @@ from ..output import Output
 from ..reading import Memory
 from .precision import context, lighten
 
-LONGEST = 256  # events that are attended to; training's episodes are shorter
+LONGEST = 384  # events that are attended to at most; training's episodes are shorter
+KEPT = 128  # of them after a restart: rare, since it takes as long as several events
 
 
 class Entry(NamedTuple):
@@ -65,9 +66,9 @@ class Reader:
     one comes and tells the request under which it was shown: then its token is read for good
     (``extend``). A recommendation reads the waiting event with the request at hand (``ask``); if
     the next event turns out to be shown under that very request, its token is read already. Once
-    LONGEST events are attended to, the older half is dropped and the newer half read anew in one
-    pass, at places that the count of events alone decides: so the state is always the same function
-    of the events, bit for bit.
+    LONGEST events are attended to, the newest KEPT are read anew in one pass and the others
+    dropped, at places that the count of events alone decides: so the state is always the same
+    function of the events, bit for bit.
 
     Args:
         network: in evaluation mode.
@@ -86,15 +87,14 @@ class Reader:
 
     def begin_of(self, read: int) -> int:
         """The first event that is attended to when ``read`` events have been read."""
-        half = LONGEST // 2
-        return max(0, -((LONGEST - read) // half)) * half
+        return max(0, -((LONGEST - read) // (LONGEST - KEPT))) * (LONGEST - KEPT)
 
     def state_of(self, entries: Sequence[Entry]) -> State:
         """The state of a user with these events, all but the last of which are read."""
         state, read = State(), max(0, len(entries) - 1)
         first = self.begin_of(read)
         if first and self.network.adaptive:
-            state = State(None, first + LONGEST - LONGEST // 2)  # whose next event is a restart
+            state = State(None, first + KEPT)  # whose next event is a restart
         while state.read < read:
             state = self.extend(state, entries, entries[state.read + 1])
         return state
@@ -120,8 +120,8 @@ class Reader:
             last = entries[-1] if entries else NOTHING
             output, memory = self._read(state.memory, last, asked)
             state = replace(state, ahead=(asked, memory) if entries else None)
-        # searched in fp32, whatever the network computed in
-        return replace(output, query=output.query.float(), weight=output.weight.float()), state
+        parts = {name: getattr(output, name).float() for name in ("query", "weight", "belief")}
+        return replace(output, **parts), state  # searched in fp32, whatever the network computed in
 
     def tensors(
         self, entries: Sequence[Entry], asked: Asked
