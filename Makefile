@@ -1,4 +1,4 @@
-# make demo: train, benchmark and report, in ten minutes.  make test: the tests.
+# make demo: train, benchmark and report, in ten minutes.  make test: the tests.  make docs: the site.
 # Another interpreter: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ DEV := .venv/.installed-dev
 # One thread a process: on a loaded machine torch is many times slower with two.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup models demo test check clean
+.PHONY: setup models demo test check docs clean
 
 setup: $(DEV)
 
@@ -40,5 +40,8 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DEV)
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

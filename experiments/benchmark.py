@@ -104,7 +104,7 @@ def _train_name(learner: Learner, seed: int) -> str:
 
 
 def evaluation_names(preset: Preset, entry: Baseline | Learner) -> list[list[str]]:
-    """[S][blocks] names of the evaluations of one agent."""
+    """Names of the evaluations of one agent: a row per training seed, one per block of users."""
     blocks = range(preset.blocks)
     if isinstance(entry, Baseline):
         return [[f"evaluate/{entry.agent}-users{block}" for block in blocks]]

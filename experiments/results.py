@@ -30,7 +30,8 @@ class AgentResults:
         label: name in tables and figures.
         agent: the agent's own name.
         kind: "static", "adaptive", "learned" or "bound".
-        sessions: [S][blocks] evaluations; S is 1 for an agent that is not trained.
+        sessions: S rows, an evaluation per block of users in each; S is 1 for an agent that is not
+            trained.
     """
 
     label: str
