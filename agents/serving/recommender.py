@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..output import Output
+from .consent import describe_user
 from .event import (
     NAME_LENGTH,
     TEXT_LENGTH,
@@ -29,8 +28,8 @@ from .items import match_request
 from .model import ServedModel
 from .reader import Asked, Entry, Reader, State
 from .retrieval import Nearest, Search, exact
-
-_STRIPES = 64  # locks that users share
+from .users import History, Users
+from .vault import read_users, write_users
 
 
 class Recommender:
@@ -65,12 +64,9 @@ class Recommender:
         if states < 1:
             raise ValueError(f"states must be at least 1, got {states}")
         self.model, self.items = model, model.items
-        self.search, self.limit = search, states
+        self.search = search
         self.reader = Reader(model.network, model.slots, precision, compiled)
-        self._histories: dict[str, _History] = {}
-        self._states: OrderedDict[str, State] = OrderedDict()
-        self._locks = [threading.Lock() for _ in range(_STRIPES)]  # of a user's events and state
-        self._order = threading.Lock()  # of who was served last
+        self._users = Users(states)
 
     @classmethod
     def load(
@@ -92,7 +88,7 @@ class Recommender:
     # --- what a service calls -------------------------------------------------------------------
 
     def observe(self, event: Event) -> None:
-        """Takes note of an event, at the cost of one token at most.
+        """Takes note of an event, at the cost of one token at most; of none who opted out.
 
         It costs none where its time and request are the ``at`` and ``request`` of the latest
         recommendation to its user.
@@ -102,14 +98,17 @@ class Recommender:
         """
         check_event(event)
         entry = self._entry(event)
-        with self._lock(event.user), torch.inference_mode():
-            entries = self._histories.get(event.user, _History()).entries
-            state = self._state(event.user) if entries else State()
+        users = self._users
+        with users.lock(event.user), torch.inference_mode():
+            if event.user in users.opted_out:
+                return
+            entries = users.history(event.user).entries
+            state = users.state(event.user) if entries else State()
             if state is not None and entries:
                 state = self.reader.extend(state, entries, entry)
-            self._note(event, entry)
+            users.note(event, entry)
             if state is not None:
-                self._keep(event.user, state)
+                users.keep(event.user, state)
 
     def restore(self, events: Iterable[Event]) -> None:
         """Takes note of many events at once: they are read when their user is served next.
@@ -122,10 +121,10 @@ class Recommender:
             check_event(event)
             checked.append((event, self._entry(event)))
         for event, entry in checked:
-            with self._lock(event.user):
-                self._note(event, entry)
-                with self._order:
-                    self._states.pop(event.user, None)
+            with self._users.lock(event.user):
+                if event.user not in self._users.opted_out:
+                    self._users.note(event, entry)
+                    self._users.drop_state(event.user)
 
     def recommend(
         self, user: str, request: str = "", k: int = 10, at: datetime.datetime | None = None
@@ -170,27 +169,84 @@ class Recommender:
         if not isinstance(what, Event | str):
             raise ValueError(f"what must be an Event or the id of a user, got {shown(what)}")
         user = what if isinstance(what, str) else what.user
-        with self._lock(user):
-            events = self._histories.get(user, _History()).events
+        with self._users.lock(user):
+            events = self._users.history(user).events
             kept = [] if isinstance(what, str) else [event for event in events if event != what]
             if len(kept) == len(events):
                 raise ValueError(
                     f"what must be a user or an event that was observed, got {shown(user)}"
                     + ("" if isinstance(what, str) else f" and {shown(what.item)}")
                 )
-            with self._order:
-                self._states.pop(user, None)
-            if kept:
-                self._histories[user] = _History(kept, [self._entry(event) for event in kept])
-            else:
-                del self._histories[user]
+            self._users.rewrite(user, self._history(kept))
         return len(events) - len(kept)
 
     def events(self, user: str) -> tuple[Event, ...]:
         """What a user did, oldest first."""
         check_text("user", user, NAME_LENGTH)
-        with self._lock(user):
-            return tuple(self._histories.get(user, _History()).events)
+        with self._users.lock(user):
+            return tuple(self._users.history(user).events)
+
+    # --- what is a user's own -------------------------------------------------------------------
+
+    def opt_out(self, user: str) -> int:
+        """Forgets a user and from now on keeps nothing of them: they are served as a stranger.
+
+        Returns:
+            How many events were forgotten.
+        """
+        check_text("user", user, NAME_LENGTH)
+        with self._users.lock(user):
+            count = len(self._users.history(user).events)
+            self._users.opted_out.add(user)
+            self._users.rewrite(user, History())
+        return count
+
+    def opt_in(self, user: str) -> None:
+        """Takes note of a user's events again."""
+        check_text("user", user, NAME_LENGTH)
+        with self._users.lock(user):
+            self._users.opted_out.discard(user)
+
+    def held(self, user: str) -> dict[str, Any]:
+        """All that is held on a user, as plain values for JSON.
+
+        Returns:
+            ``user``; ``opted_out``; ``events``, oldest first, with ``item``, ``title``,
+            ``feedback``, ``time`` (ISO) and ``request``; and ``state``, None where none is kept:
+            how many events were ``read``, the ``memory`` of them (``interest`` [S, F], ``belief``
+            [C], keys and values), and ``ahead``: the latest request and the memory with it.
+        """
+        check_text("user", user, NAME_LENGTH)
+        users = self._users
+        with users.lock(user):
+            events, state = users.history(user).events, users.state(user, served=False)
+            return describe_user(user, user in users.opted_out, events, state, self.items)
+
+    def save_users(self, path: str | Path, key: bytes) -> None:
+        """Writes the events of all users and who opted out, encrypted; whole or not at all.
+
+        Args:
+            path: of the file; the key must not lie beside it.
+            key: 32 bytes, see ``driftrec.simulators.privacy.read_key``.
+
+        Raises:
+            ValueError: for a bad key, or where ``cryptography`` is not installed.
+        """
+        write_users(path, key, *self._users.snapshot())
+
+    def load_users(self, path: str | Path, key: bytes) -> int:
+        """Reads what ``save_users`` wrote, in place of all that is held now.
+
+        Returns:
+            How many users have events.
+
+        Raises:
+            ValueError: for another key, a file that was changed, or an item that the catalogue
+                does not have; then what is held stays as it is.
+        """
+        saved, opted_out = read_users(path, key)
+        self._users.replace({u: self._history(e) for u, e in saved.items()}, opted_out)
+        return len(saved)
 
     # --- between events and the network ---------------------------------------------------------
 
@@ -201,20 +257,23 @@ class Recommender:
 
     def output(self, user: str, asked: Asked) -> Output:
         """What the network says of a user at a request."""
-        with self._lock(user), torch.inference_mode():
-            entries = self._histories.get(user, _History()).entries
-            state = self._state(user)
+        with self._users.lock(user), torch.inference_mode():
+            entries = self._users.history(user).entries
+            state = self._users.state(user)
             if state is None:
                 state = self.reader.state_of(entries)
             output, state = self.reader.ask(state, entries, asked)
             if entries:
-                self._keep(user, state)
+                self._users.keep(user, state)
             return output
 
     def entries(self, user: str) -> list[Entry]:
         """A user's events in the network's terms, oldest first."""
-        with self._lock(user):
-            return list(self._histories.get(user, _History()).entries)
+        with self._users.lock(user):
+            return list(self._users.history(user).entries)
+
+    def _history(self, events: list[Event]) -> History:
+        return History(events, [self._entry(event) for event in events])
 
     def _entry(self, event: Event) -> Entry:
         return Entry(
@@ -223,32 +282,3 @@ class Recommender:
             match_request(event.request, self.items.requests),
             time_features(event.time),
         )
-
-    def _note(self, event: Event, entry: Entry) -> None:
-        history = self._histories.setdefault(event.user, _History())
-        history.events.append(event)
-        history.entries.append(entry)
-
-    def _lock(self, user: str) -> threading.Lock:
-        return self._locks[hash(user) % _STRIPES]
-
-    def _state(self, user: str) -> State | None:
-        with self._order:
-            if user in self._states:
-                self._states.move_to_end(user)
-            return self._states.get(user)
-
-    def _keep(self, user: str, state: State) -> None:
-        with self._order:
-            self._states[user] = state
-            self._states.move_to_end(user)
-            if len(self._states) > self.limit:
-                self._states.popitem(last=False)
-
-
-@dataclass
-class _History:
-    """A user's events, and the same in the network's terms."""
-
-    events: list[Event] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
