@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import serving_cli, training_cli, tuning_cli  # noqa: F401  (register their commands)
+from . import privacy_cli, serving_cli, training_cli, tuning_cli  # noqa: F401  (register)
 from .options import (
     DEFAULT_ENV,
     AsJson,

@@ -80,7 +80,7 @@ def command(example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
                 typer.echo(f"driftrec: error: {' '.join(str(error).split())}", err=True)
                 raise typer.Exit(2) from None
 
-        app.command(epilog=f"\b\nExample:\n  {example}")(guarded)
+        app.command(example.split()[1], epilog=f"\b\nExample:\n  {example}")(guarded)
         return guarded
 
     return register
