@@ -52,7 +52,7 @@ class TextConfig:
     strength: float = 2.0
     decay: float = 0.25
     text: float = 1.0
-    interest: float = 1.0
+    interest: float = 2.0
     request: float = 1.0
     max_tokens: int = 256
 
