@@ -4,10 +4,12 @@
     python benchmarks/fit_recovery.py --first 50 --trials 50   # half of them
 
 A trial simulates 400 users with one of eight known drifts, measures their log as ``driftrec fit``
-does, and asks whether the truth lies in the 95 % interval. Truth: of half-life, shift rate and
-satiation the knobs themselves (of gradual drift the half-life of the taste on the sphere); of the
-seasonal share that of the interest itself, which no log shows; of the stable share, which satiation
-raises a little, what the log of 4,000 other users shows.
+does, and asks whether the truth lies in the 95 % interval. Truth: of half-life, shift rate and the
+weight of satiation the knobs themselves (of gradual drift the half-life of the taste on the
+sphere); of the seasonal share that of the interest itself, which no log shows; of the stable share
+and of satiation as a loss of probability, what the log of 4,000 other users shows. So too of
+half-life and shift rate where taste has a daily cycle: visits come at other hours, so that the
+cycle is itself a context that fades and jumps, and no knob says how fast.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ import numpy as np  # noqa: E402
 
 from driftrec.experiments.fitting.estimate import estimate_drift  # noqa: E402
 from driftrec.experiments.fitting.free import Rhythm, free_log  # noqa: E402
-from driftrec.experiments.fitting.habits import DAY, fit_season, season_sums  # noqa: E402
+from driftrec.experiments.fitting.habits import (  # noqa: E402
+    DAY,
+    fit_satiation,
+    fit_season,
+    season_sums,
+    topic_sums,
+)
 from driftrec.experiments.fitting.interest import fit_interest, interest_sums  # noqa: E402
 from driftrec.experiments.fitting.preset import calibrate  # noqa: E402
 from driftrec.simulators import Simulator, build_world, load_domain  # noqa: E402
@@ -37,7 +45,7 @@ from driftrec.simulators.drift import (  # noqa: E402
 )
 from driftrec.simulators.readers import load_catalog  # noqa: E402
 
-NAMES = ("half-life", "stable share", "shift rate", "satiation", "seasonality")
+NAMES = ("half-life", "stable share", "shift rate", "satiation", "seasonality", "satiation knob")
 USERS, MANY, EVENTS, RHYTHM = 400, 4000, 240, Rhythm()
 
 
@@ -96,16 +104,24 @@ def truth(design: Design) -> dict[str, float]:
     world = simulator(design).world
     shown = fit_interest(interest_sums(log, world.attributes.astype(np.float64), 20), once)
     vectors = np.stack(seen, 1).reshape(-1, seen[0].shape[1])
-    log = replace(log, item=np.arange(len(log)))
+    real, log = log, replace(log, item=np.arange(len(log)))
     level = fit_interest(interest_sums(log, vectors, 20), once).level
     season = fit_season(season_sums(log, vectors, DAY), once, level)[0]
     faster = 0.8**2 + 1 / np.sqrt(1 + 0.8**2)
-    return {
+    topic = world.topic.astype(np.int64)
+    loss = fit_satiation(topic_sums(real, topic), once, shown.half_life).loss[0]
+    known = {
         "half-life": design.half_life / (1 if design.jumps else faster),
-        "stable share": shown.stable[0],
         "shift rate": np.log(2) / design.half_life if design.jumps else 0.0,
-        "satiation": design.satiation,
+    }
+    if design.season:  # the hour is a context too, which comes and goes with the visits
+        known = {"half-life": shown.half_life[0], "shift rate": shown.shift_rate[0]}
+    return {
+        **known,
+        "stable share": shown.stable[0],
+        "satiation": loss,
         "seasonality": season if design.season else 0.0,
+        "satiation knob": design.satiation,
     }
 
 
@@ -119,11 +135,12 @@ def trial(number: int) -> dict[str, tuple[float, float, float, float]]:
     found = estimate_drift(log, vectors, topic, resamples=200, nulls=1, seed=number)
     fitted = calibrate(found, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
     intervals = {
-        "half-life": fitted.half_life,
+        "half-life": found.half_life,
         "stable share": found.stable,
         "shift rate": found.shift_rate,
-        "satiation": fitted.satiation,
+        "satiation": found.satiation,
         "seasonality": found.seasons["day"],
+        "satiation knob": fitted.satiation,
     }
     true = truth(design)
     return {n: (true[n], i.estimate, i.low, i.high) for n, i in intervals.items()}

@@ -102,7 +102,6 @@ class FitResult:
             "estimate": estimate | {"visits": visits},
             "knobs": asdict(self.calibration.knobs),
             "reached": asdict(self.calibration.reached),
-            "half_life": asdict(self.calibration.half_life),
             "satiation": asdict(self.calibration.satiation),
             "fidelity": {
                 "users": fidelity.users,

@@ -19,7 +19,7 @@ from .habits import (
     topic_sums,
     visits,
 )
-from .interest import LAGS, InterestFit, fit_interest, interest_sums
+from .interest import LAGS, InterestFit, between_sums, fit_between, fit_interest, interest_sums
 from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +39,8 @@ class DriftEstimate:
         stable: share of the interest that does not fade.
         brief: share that is over within a window.
         half_life: events, of the rest.
+        between: the same from pairs of events of different sittings only, so that what holds a
+            sitting together, a basket or an hour of the day, does not count as interest that fades.
         abrupt: share of the rest that fades in jumps.
         shift_rate: jumps per event.
         satiation: share by which a topic is the less likely just after it was taken.
@@ -56,6 +58,7 @@ class DriftEstimate:
     stable: Interval
     brief: Interval
     half_life: Interval
+    between: Interval
     abrupt: Interval
     shift_rate: Interval
     satiation: Interval
@@ -98,6 +101,7 @@ def estimate_drift(
     sums = interest_sums(log, vectors, window)
     measured = log.only(np.isin(np.arange(log.num_users), sums.users))
     weight = resampled(rng, len(sums.users), resamples)
+    between = fit_between(*between_sums(log, vectors, sums.window), weight)
     interest = fit_interest(sums, weight)
     shuffled = fit_interest(interest_sums(log.shuffled(seed), vectors, sums.window), weight[:1])
     satiation = fit_satiation(topic_sums(measured, topic), weight, interest.half_life)
@@ -108,6 +112,7 @@ def estimate_drift(
         curve=tuple(interval(column) for column in interest.curve.T),
         shuffled=tuple(shuffled.curve[0]),
         **_intervals(interest),
+        between=interval(between),
         satiation=interval(satiation.loss),
         lift=interval(satiation.lift),
         seasons=seasons,

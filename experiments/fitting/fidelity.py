@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from ..statistics import Interval
 from .estimate import interval, resampled
-from .habits import PAUSE
-from .interest import LAGS, fit_interest, interest_sums
+from .interest import LAGS, PAUSE, fit_interest, interest_sums
 from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]

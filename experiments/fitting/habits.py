@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .interest import centred
+from .interest import PAUSE, centred
 from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +17,6 @@ _APART = 20  # events, beyond which satiation is over and a coincidence tells of
 RECOVERY = 6.0  # events, half-life of satiation
 DAY, WEEK = 86400.0, 7 * 86400.0
 PERIODS = {"day": DAY, "week": WEEK}
-PAUSE = 6 * 3600.0  # seconds without an event that end a sitting
 
 
 # --- satiation

@@ -13,12 +13,14 @@ from ..errors import UserError
 from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 LAGS = 8  # windows
 WINDOWS = (20, 10, 5)  # events; the first that enough users fill LAGS + 1 times
 MONTH = 30.4 * 86400.0
+PAUSE = 6 * 3600.0  # seconds without an event that end a sitting
 _ENOUGH = 50
 _FEW = 10  # users of a month, whose mean counts half beside that of all months
-_TAU = np.geomspace(0.2, 20.0, 120)  # windows
+_TAU = np.geomspace(0.2, 20.0, 240)  # windows
 _TABLE = np.geomspace(0.2, 20.0, 14)
 
 
@@ -115,6 +117,36 @@ def interest_sums(log: EventLog, vectors: Floats, window: int | None = None) -> 
 _PAIRINGS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
 
 
+def between_sums(log: EventLog, vectors: Floats, window: int) -> tuple[Ints, Floats, Floats]:
+    """Likeness of events of different sittings of a user, for users with nine windows of events.
+
+    Returns:
+        [L] lags in events, [V, L] sum of the products of a user's events so far apart and in
+        different sittings, and [V, L] how many there are.
+    """
+    lags = np.arange(window // 2, LAGS * window + 1, max(window // 4, 1))
+    taken, user = centred(log, vectors), log.user
+    sitting = np.cumsum(np.r_[True, (np.diff(log.time) > PAUSE) | (np.diff(user) != 0)])
+    total, pairs = np.zeros((2, log.num_users, len(lags)))
+    for k, lag in enumerate(lags):
+        used = (user[lag:] == user[:-lag]) & (sitting[lag:] != sitting[:-lag])
+        product = np.einsum("ed,ed->e", taken[lag:][used], taken[:-lag][used])
+        owner = user[lag:][used]
+        total[:, k] = np.bincount(owner, product, log.num_users)
+        pairs[:, k] = np.bincount(owner, minlength=log.num_users)
+    long = np.diff(log.first) >= (LAGS + 1) * window
+    return lags, total[long], pairs[long]
+
+
+def fit_between(lags: Ints, total: Floats, pairs: Floats, weight: Floats) -> Floats:
+    """[R] half-life in events of the likeness of different sittings; users count alike."""
+    some = pairs > 0
+    mean = np.where(some, total / np.maximum(pairs, 1), 0)
+    curve = (weight @ mean) / np.maximum(weight @ some, 1)
+    tau = np.geomspace(lags[0] / 2, 4 * lags[-1], 120)
+    return fit_curve(curve, tau, lags)[2] * np.log(2)
+
+
 def _per_user(owner: npt.NDArray[np.int64], value: Floats) -> Floats:
     return np.bincount(owner, value) / np.bincount(owner)
 
@@ -168,12 +200,14 @@ def fit_interest(sums: InterestSums, weight: Floats) -> InterestFit:
     )
 
 
-def fit_curve(curve: Floats, taus: Floats = _TAU) -> tuple[Floats, Floats, Floats]:
-    """A, B and tau [R] of A + B exp(-lag / tau), least squares with A, B >= 0, to [R, 8].
+def fit_curve(
+    curve: Floats, taus: Floats = _TAU, lag: Ints | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """A, B and tau [R] of A + B exp(-lag / tau), least squares with A, B >= 0, to [R, L].
 
-    ``taus`` are those that are tried.
+    ``taus`` are those that are tried; ``lag`` [L] is 1, 2, ... unless given.
     """
-    lag = np.arange(1, curve.shape[1] + 1)
+    lag = np.arange(1, curve.shape[1] + 1) if lag is None else lag
     shape = np.exp(-lag / taus[:, None])  # [G, 8]
     middle = shape - shape.mean(1, keepdims=True)
     slope = curve @ (middle / (middle**2).sum(1, keepdims=True)).T  # [R, G]

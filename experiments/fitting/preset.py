@@ -21,7 +21,7 @@ from ..statistics import Interval
 from .estimate import DriftEstimate
 from .free import Rhythm, free_log
 from .habits import RECOVERY, fit_satiation, topic_sums
-from .interest import LAGS, fit_interest, interest_sums
+from .interest import LAGS, fit_curve, fit_interest, interest_sums
 from .items import ItemTable
 from .reading import EventLog
 
@@ -29,8 +29,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _ROUNDS = 4
 _SLOPE, _PROBE = 0.7, 0.3  # loss per logit of satiation, about; logits to measure it by
-_DAMPED = 0.7  # of a step of the half-life
-_USERS = 300
+_USERS, _MANY = 300, 1000  # simulated in a round, and in the last one
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,12 @@ class Knobs:
     Attributes:
         affinity: utility per unit of <interest, attributes>, in logits.
         fading: length of the part of interest that fades, beside the stable part's 1.
-        half_life: of that part, in events.
         satiation: logits by which a topic just taken is less welcome; 0 where it is more so, as
             users who take more and more of a topic would never leave it.
     """
 
     affinity: float = 6.0
     fading: float = 0.8
-    half_life: float = 40.0
     satiation: float = 0.0
 
 
@@ -57,7 +54,6 @@ class Measured:
 
     level: float
     stable: float
-    half_life: float
     loss: float
 
 
@@ -69,33 +65,33 @@ class Calibration:
         domain: the knobs as a domain.
         knobs: found.
         reached: what simulated users measure with them.
-        half_life: of the fading part, in events, free of what satiation and season do to the
-            curve; with the interval of the log's figure, widened by the noise of the simulation.
-        satiation: weight in logits, likewise.
+        satiation: weight in logits, with the interval of the log's figure carried over and
+            widened by the noise of the simulation.
     """
 
     domain: Domain
     knobs: Knobs
     reached: Measured
-    half_life: Interval
     satiation: Interval
 
 
-def make_domain(base: Domain, knobs: Knobs, abrupt: float, seasons: dict[str, float]) -> Domain:
+def make_domain(
+    base: Domain, knobs: Knobs, half_life: float, abrupt: float, seasons: dict[str, float]
+) -> Domain:
     """A domain of one request an event: the fading part wanders or jumps, in these shares."""
     drift: list[Drift] = []
     if knobs.fading > 0 and abrupt < 1:
         spread = float(knobs.fading * np.sqrt(1 - abrupt))
         # Brought back to the sphere after each step, the taste forgets so much faster.
         faster = spread**2 + 1 / np.sqrt(1 + spread**2)
-        drift.append(GradualDrift(half_life=knobs.half_life * float(faster), spread=spread))
+        drift.append(GradualDrift(half_life=half_life * float(faster), spread=spread))
     for period, share in seasons.items():
         # |b|^2 / 2 of the interest's 1 + fading^2 is seasonal.
         weight = np.sqrt(2 * share * (1 + knobs.fading**2))
         drift.append(SeasonalDrift(period={"day": 24.0, "week": 168.0}[period], weight=weight))
     if knobs.fading > 0 and abrupt > 0:
         weight = float(knobs.fading * np.sqrt(abrupt))
-        drift.append(SessionInterest(half_life=knobs.half_life, weight=weight, following=0.0))
+        drift.append(SessionInterest(half_life=half_life, weight=weight, following=0.0))
     if knobs.satiation > 0:
         drift.append(Satiation(half_life=RECOVERY, weight=knobs.satiation))
     return replace(base, affinity=knobs.affinity, drift=tuple(drift))
@@ -115,7 +111,8 @@ def calibrate(
 
     Each round simulates a log of free choices, measures it as the real one was, and moves the knobs
     towards it: indirect inference (Gouriéroux, Monfort & Renault, 1993), so that what the
-    measurement distorts is distorted alike on both sides.
+    measurement distorts is distorted alike on both sides. The half-life needs none of it: interest
+    that jumps is forgotten at the rate of its jumps, whatever is measured of it.
 
     Args:
         estimate: of the log.
@@ -130,52 +127,35 @@ def calibrate(
     target = Measured(
         estimate.level.estimate,
         estimate.stable.estimate,
-        estimate.half_life.estimate,
         estimate.satiation.estimate,
     )
-    abrupt, users = estimate.abrupt.estimate, max(_USERS, estimate.users)
+    half_life, abrupt = estimate.half_life.estimate, estimate.abrupt.estimate
     seasons = {
         name: share.estimate
         for name, share in estimate.seasons.items()
         if share.low > max(estimate.seasons_null[name], 0)
     }
 
-    def measure(knobs: Knobs) -> Measured:
-        domain = make_domain(base, knobs, abrupt, seasons)
+    def measure(knobs: Knobs, users: int = _USERS) -> Measured:
+        domain = make_domain(base, knobs, half_life, abrupt, seasons)
         world = build_world(catalog, domain.population, None, (), 0)
         simulator = Simulator(domain, world, slate_size=1, history=1)
-        return measure_users(simulator, vectors, estimate.window, rhythm, seed, users)
+        return measure_users(simulator, vectors, estimate.window, rhythm, half_life, seed, users)
 
-    knobs = Knobs(half_life=target.half_life)
+    knobs = Knobs()
     for _ in range(rounds):
         knobs = _nearer(knobs, measure(knobs), target)
-    reached = measure(knobs)
-    more = measure(replace(knobs, satiation=knobs.satiation + _PROBE))
+    users = max(_MANY, estimate.users)
+    reached = measure(knobs, users)
+    more = measure(replace(knobs, satiation=knobs.satiation + _PROBE), users)
     slope = max((more.loss - reached.loss) / _PROBE, 0.2)
-    noise = float(np.sqrt(1 + estimate.users / users))
-    satiation = knobs.satiation + (target.loss - reached.loss) / slope
-    half_life = np.log(knobs.half_life * (target.half_life / reached.half_life) ** _DAMPED)
-    return Calibration(
-        make_domain(base, knobs, abrupt, seasons),
-        knobs,
-        reached,
-        _exp(_moved(half_life, _log(estimate.half_life), noise)),
-        _moved(satiation, estimate.satiation, noise / slope),
+    domain = make_domain(base, knobs, half_life, abrupt, seasons)
+    measured, wider = estimate.satiation, np.sqrt(1 + estimate.users / users) / slope
+    middle = knobs.satiation + (target.loss - reached.loss) / slope
+    low, high = (
+        middle + wider * (side - measured.estimate) for side in (measured.low, measured.high)
     )
-
-
-def _moved(center: float, measured: Interval, scale: float) -> Interval:
-    """The interval of what was measured, around ``center`` and scaled."""
-    low, high = (center + scale * (s - measured.estimate) for s in (measured.low, measured.high))
-    return Interval(float(center), float(low), float(high))
-
-
-def _log(value: Interval) -> Interval:
-    return Interval(*(float(np.log(v)) for v in (value.estimate, value.low, value.high)))
-
-
-def _exp(value: Interval) -> Interval:
-    return Interval(*(float(np.exp(v)) for v in (value.estimate, value.low, value.high)))
+    return Calibration(domain, knobs, reached, Interval(float(middle), float(low), float(high)))
 
 
 def _nearer(knobs: Knobs, reached: Measured, target: Measured) -> Knobs:
@@ -184,7 +164,6 @@ def _nearer(knobs: Knobs, reached: Measured, target: Measured) -> Knobs:
     return Knobs(
         affinity=knobs.affinity * _step(target.level / max(reached.level, 1e-9), 0.5),
         fading=float(np.clip(knobs.fading * _step(odds[0] / odds[1], 0.5), 0.02, 4)),
-        half_life=knobs.half_life * _step(target.half_life / reached.half_life, _DAMPED),
         satiation=float(np.clip(knobs.satiation + (target.loss - reached.loss) / _SLOPE, 0, 2)),
     )
 
@@ -198,17 +177,19 @@ def measure_users(
     vectors: Floats,
     window: int,
     rhythm: Rhythm,
+    half_life: float,
     seed: int = 0,
     num_users: int = _USERS,
 ) -> Measured:
-    """Measures simulated users as the log's were measured."""
+    """Measures simulated users as the log's were measured; their ``half_life`` is known."""
     log = free_log(simulator, num_users, (LAGS + 2) * window, seed, rhythm)
     once = np.ones((1, num_users))
     interest = fit_interest(interest_sums(log, vectors, window), once)
     topic = simulator.world.topic.astype(np.int64)
-    loss = fit_satiation(topic_sums(log, topic), once, interest.half_life).loss
-    figures = (interest.level, interest.stable, interest.half_life, loss)
-    return Measured(*(float(figure[0]) for figure in figures))
+    loss = fit_satiation(topic_sums(log, topic), once, np.array([half_life])).loss
+    tau = half_life / np.log(2) / window
+    stable, _, _ = fit_curve(interest.curve, np.array([tau]))
+    return Measured(float(interest.level[0]), float(stable[0]), float(loss[0]))
 
 
 # --- the world that an environment runs

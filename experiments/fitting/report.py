@@ -73,6 +73,7 @@ def _drift_table(result: FitResult) -> str:
     estimate, calibration = result.estimate, result.calibration
     rows: list[tuple[str, Interval, str]] = [
         ("half-life of the fading interest, events", estimate.half_life, ".0f"),
+        ("the same between sittings only, events", estimate.between, ".0f"),
         ("stable share of interest", estimate.stable, ".2f"),
         ("share over within a window", estimate.brief, ".2f"),
         ("share of the fading that jumps", estimate.abrupt, ".2f"),
@@ -85,8 +86,6 @@ def _drift_table(result: FitResult) -> str:
             continue  # the times of the log do not tell its phase
         title = f"share that goes round with the {name} (chance: {estimate.seasons_null[name]:.3f})"
         rows.append((title, share, ".3f"))
-    title = "half-life without what satiation and season do to it, events"
-    rows.append((title, calibration.half_life, ".0f"))
     if calibration.knobs.satiation > 0:
         rows.append(("satiation as a knob, logits", calibration.satiation, ".2f"))
     lines = [f"| {name} | {_shown(value, form)} |" for name, value, form in rows]
