@@ -84,6 +84,13 @@ def import_log(config: ImportConfig) -> dict[str, Any]:
     return {"log": str(file)} | counts
 
 
+def is_imported(path: Path) -> bool:
+    """Whether a path is a folder of ``driftrec import``, or the encrypted log in it."""
+    if path.is_dir():
+        return (path / SEALED).is_file() or (path / PLAIN).is_file()
+    return path.is_file() and is_sealed(path)
+
+
 @contextlib.contextmanager
 def open_log(path: Path, key_file: Path | None = None) -> Iterator[Any]:
     """An imported log as a ``pyarrow.parquet.ParquetFile``, decrypted as it is read.
@@ -254,10 +261,7 @@ class _Place:
 
 
 def _pseudonyms(column: pa.Array, names: Pseudonyms, where: _Place) -> pa.Array:
-    """Each distinct id is named once a batch; whole numbers have no decimals whatever their type.
-
-    Bytes of the ids are dropped with the batch: nothing of them is kept between batches.
-    """
+    """Each distinct id is named once a batch; whole numbers have no decimals in any type."""
     pa = _pyarrow()
     if pa.types.is_floating(column.type):  # how pandas keeps whole numbers with gaps
         column = where.cast(column, pa.int64(), "user_id", "text or whole numbers")

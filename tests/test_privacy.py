@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import stat
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from driftrec.experiments.cli import app
 from driftrec.experiments.errors import UserError
+from driftrec.experiments.fitting.reading import EventLog, read_log
 from driftrec.experiments.importing import (
     PLAIN,
     SEALED,
@@ -372,6 +374,24 @@ def test_all_that_a_log_holds_on_a_user_is_given_to_them(tmp_path: Path) -> None
     assert result.exit_code == 0, result.stderr
     own = table[table["user_id"] == USERS[5]][["item_id", "timestamp", "value"]]
     assert json.loads(result.stdout)["events"] == own.to_dict("records") != []
+
+
+def test_an_encrypted_log_is_fitted_like_the_log_itself(tmp_path: Path, monkeypatch) -> None:
+    log = as_csv(tmp_path, frame(500))
+    import_log(ImportConfig(log, tmp_path / "out"))
+    items = [f"item-{n}" for n in range(90)]
+    raw, ours = read_log(log, items), read_log(tmp_path / "out", items)
+    assert read_log(tmp_path / "out" / SEALED, items).item.tolist() == ours.item.tolist()
+
+    def histories(log: EventLog) -> list[list[tuple[int, float]]]:
+        pairs = list(zip(log.item.tolist(), log.time.tolist(), strict=True))
+        return sorted(pairs[a:b] for a, b in itertools.pairwise(log.first))
+
+    assert histories(raw) == histories(ours) and raw.num_users == 40
+    assert raw.popularity.tolist() == ours.popularity.tolist()
+    monkeypatch.delenv(KEY_FILE)
+    with pytest.raises(ValueError, match="key must be given, got none"):
+        read_log(tmp_path / "out", items)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..importing import is_imported, open_log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +115,8 @@ def read_log(
 
     Args:
         file: ``.csv`` or ``.parquet`` with columns user_id, item_id and timestamp: seconds, or
-            dates and times.
+            dates and times. Or a folder of ``driftrec import``, decrypted as it is read by the key
+            of the environment.
         item_ids: [N] ids of the table of items.
         columns: names of these columns in the file, where they are others.
         max_events: events that are kept at most.
@@ -173,6 +175,11 @@ def _batches(file: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv, parquet
 
     wanted = list(names.values())
+    if is_imported(file):
+        with open_log(file) as table:
+            _check_columns(file, table.schema_arrow.names, wanted)
+            yield from table.iter_batches(_BATCH, columns=wanted)
+        return
     if not file.is_file():
         raise UserError(f"log must be a .csv or .parquet file, got {file}, which is none")
     if file.suffix == ".parquet":
