@@ -200,7 +200,7 @@ def test_saved_users_are_served_as_before(model, tmp_path, longest, monkeypatch)
     before = told(model, anna, ben, [aware])
     before.opt_out("dora")
     before.save_users(tmp_path / "users", ONE)
-    after = told(model, events_of("gone", 3, model))
+    after = told(model, events_of("gone", 3, model), events_of("anna", 4, model, seed=3))
     assert after.load_users(tmp_path / "users", ONE) == 3
     for user in ("anna", ben[0].user, "cleo", "dora", "nobody"):
         assert after.events(user) == before.events(user)
