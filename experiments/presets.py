@@ -146,17 +146,31 @@ BASELINES = (
 # Three quarters of the steps are pretraining on the simulator's true utilities, which are targets
 # and never inputs; reinforcement learning does the rest.
 PRETRAINED: Options = {"pretrain_steps": 128_000, "privileged": True}
+SHORT: Options = {"pretrain_steps": 89_600, "privileged": True}
+
+
+def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
+    """The flagship by both algorithms."""
+    return tuple(
+        Learner("interest-attention", algo, steps, options, seconds=140)
+        for algo in ("ppo", "reinforce")
+    )
+
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
             name="demo",
-            description="PPO and REINFORCE, 3 seeds each, against every other agent; ten minutes",
-            learners=(
-                Learner("interest-attention", "ppo", 166_400, PRETRAINED, seconds=140),
-                Learner("interest-attention", "reinforce", 166_400, PRETRAINED, seconds=130),
-            ),
+            description="PPO and REINFORCE, 3 seeds each, against every other agent; 8 minutes",
+            learners=flagship(115_200, SHORT),
+            baselines=BASELINES,
+            validations=4,
+        ),
+        Preset(
+            name="standard",
+            description="the demo with half as many steps again; a quarter of an hour",
+            learners=flagship(166_400, PRETRAINED),
             baselines=BASELINES,
         ),
         Preset(
