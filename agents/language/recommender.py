@@ -51,9 +51,9 @@ class TextConfig:
     rank: int = 32
     strength: float = 2.0
     decay: float = 0.25
-    text: float = 1.0
-    interest: float = 2.0
-    request: float = 1.0
+    text: float = 0.5
+    interest: float = 1.5
+    request: float = 2.0
     max_tokens: int = 256
 
     def __post_init__(self) -> None:
