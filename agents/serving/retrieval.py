@@ -50,8 +50,9 @@ class Nearest:
         max_m <= score <= max_m + log M,
 
     so an item of the best k is among the best of some vector. What passing interests add is a sum
-    of the same kind: each vector is searched with the pull of each likely interest. Items beyond
-    the neighbours found can only be missed, never wrongly ranked.
+    of the same kind: each vector is searched with the pull of each likely interest, and with the
+    mean pull, which is what a belief without peaks adds. Items beyond the neighbours found can only
+    be missed, never wrongly ranked.
 
     Args:
         index: of ``build_index``, or read from a file.
@@ -77,12 +78,13 @@ class Nearest:
         return _best(items, scores.float().numpy(), count)
 
     def _with_interests(self, output: Output) -> Tensor:
-        """[M L, F] interest vectors with the pull of the L likeliest passing interests."""
+        """[M (1 + L), F] interest vectors with the mean pull, and with that of the L likeliest."""
         query, belief = output.query[0, 0], output.belief[0, 0]
-        likely = belief.topk(min(_LIKELY, len(belief))).indices
-        if not len(likely):
+        if not len(belief):
             return query
-        return (query[:, None] + output.sharpness * output.pull[likely]).flatten(0, 1)
+        likely = belief.topk(min(_LIKELY, len(belief))).indices
+        pull = torch.cat(((belief @ output.pull)[None], output.pull[likely]))
+        return (query[:, None] + output.sharpness * pull).flatten(0, 1)
 
 
 def build_index(embedding: Tensor, bias: Tensor, probes: int = 64, seed: int = 0) -> Any:
