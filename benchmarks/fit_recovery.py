@@ -131,8 +131,8 @@ def trial(number: int) -> dict[str, tuple[float, float, float, float]]:
     world = simulator(design)
     vectors = world.world.attributes.astype(np.float64)
     topic = world.world.topic.astype(np.int64)
-    log = free_log(world, USERS, EVENTS, 1000 * number, RHYTHM)
-    found = estimate_drift(log, vectors, topic, resamples=200, nulls=1, seed=number)
+    log = free_log(world, USERS, EVENTS, 10**6 + 1000 * number, RHYTHM)
+    found = estimate_drift(log, vectors, topic, resamples=600, nulls=1, seed=number)
     fitted = calibrate(found, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
     intervals = {
         "half-life": found.half_life,
