@@ -79,7 +79,7 @@ def strongest(why: Explanation) -> npt.NDArray[np.int64]:
     return np.sort(np.argsort(-size, kind="stable")[:SHOWN])
 
 
-def label(why: Explanation, row: int, length: int = 34) -> str:
+def label(why: Explanation, row: int, length: int = 30) -> str:
     """An event in a few words."""
     if row >= len(why.events):
         return "the request alone"
