@@ -13,7 +13,7 @@ from ..output import Output
 
 LARGE = 50_000  # items from which nearest neighbours are worth their index
 _WEIGHT = 8.0  # w: about the length of an interest vector, so that cells weigh bias as scores do
-_LIKELY = 3  # passing interests that a search follows
+_LIKELY = 1  # passing interests that a search follows
 SEARCHES = ("auto", "exact", "faiss")
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -50,8 +50,8 @@ class Nearest:
         max_m <= score <= max_m + log M,
 
     so an item of the best k is among the best of some vector. What passing interests add is a sum
-    of the same kind: each vector is searched with the pull of each likely interest, and with the
-    mean pull, which is what a belief without peaks adds. Items beyond the neighbours found can only
+    of the same kind: each vector is searched with the mean pull, and with that of the likeliest
+    interest, where the belief may peak. Items beyond the neighbours found can only
     be missed, never wrongly ranked.
 
     Args:
@@ -87,7 +87,7 @@ class Nearest:
         return (query[:, None] + output.sharpness * pull).flatten(0, 1)
 
 
-def build_index(embedding: Tensor, bias: Tensor, probes: int = 64, seed: int = 0) -> Any:
+def build_index(embedding: Tensor, bias: Tensor, probes: int = 256, seed: int = 0) -> Any:
     """An inverted file of [e_j, bias_j / w]: items in cells, of which a search reads a few.
 
     Source: Sivic & Zisserman (2003), "Video Google", for the inverted file; Douze et al. (2024),
