@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from driftrec.simulators import Catalog, Simulator, build_world
+from driftrec.simulators import Catalog, Simulator, build_world, load_domain
 
 from ..errors import UserError
 from ..files import check_writable, write_json
@@ -148,7 +148,10 @@ def fit_command(config: FitConfig) -> FitResult:
         calibration,
         fidelity,
     )
-    domain = request_domain(calibration.domain, catalog, rhythm, config.seed)
+    found = calibration.domain
+    if not estimate.order_is_evidence:
+        found = replace(found, drift=load_domain("plain").drift)
+    domain = request_domain(found, catalog, rhythm, config.seed)
     write_preset(config.out, domain, catalog, comment(result))
     write_json(config.out / "fit.json", result.plain())
     write_report(config.out, result)
@@ -199,5 +202,6 @@ def comment(result: FitResult) -> str:
         "Not in a log without slates, so set and not fitted: [choice], [response], [patience].",
     ]
     if not drift.order_is_evidence:
-        lines.append("MOST USERS DID EVERYTHING IN ONE SITTING: the order is no evidence of drift.")
+        lines.append("MOST USERS DID EVERYTHING IN ONE SITTING: the order is no evidence of drift,")
+        lines.append("and the drift below is that of the plain preset, not the log's.")
     return "\n".join(lines)

@@ -58,7 +58,7 @@ def verdict(estimate: DriftEstimate) -> str:
             "**The order of this log is no evidence of drift.** Half of the users have "
             f"{share:.0%} or more of their events in one sitting, so their order tells how items "
             "were listed or remembered, not how interest changed. The figures below describe that "
-            "order; do not read them as drift."
+            "order; do not read them as drift. The world's drift is the plain preset's."
         )
     lost = estimate.shuffled[0] - estimate.curve[0].high
     drifts = "Interest drifts" if lost > 0 else "No drift can be told from chance"
