@@ -9,7 +9,7 @@ import torch
 from .network import Network
 
 _BATCH = 64  # users
-_UNREAD = 5  # first choices of each user, of whom too little is known to learn from them
+UNREAD = 5  # first choices of each user, of whom too little is known to learn from them
 
 
 def fit_interest(
@@ -48,7 +48,7 @@ def fit_interest(
                 done = len(losses) / steps
                 group["lr"] = rate * min(1.0, (len(losses) + 1) / 10) * max(0.05, 1 - done)
             shown = torch.as_tensor(slates[rows]).long()
-            loss = -network.evidence(shown, torch.as_tensor(feedback[rows]))[:, _UNREAD:].mean()
+            loss = -network.evidence(shown, torch.as_tensor(feedback[rows]))[:, UNREAD:].mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

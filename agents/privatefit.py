@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .logfit import _UNREAD
+from .logfit import UNREAD
 from .network import Network
 
 
@@ -178,7 +178,7 @@ def _gradient(
 ) -> list[Tensor]:
     """Gradient of one user's mean negative log-likelihood; zeros where a parameter has no part."""
     shown, graded = torch.as_tensor(slates)[None].long(), torch.as_tensor(feedback)[None]
-    loss = -network.evidence(shown, graded)[:, _UNREAD:].mean()
+    loss = -network.evidence(shown, graded)[:, UNREAD:].mean()
     gradient = torch.autograd.grad(loss, fitted, allow_unused=True)
     return [
         torch.zeros_like(parameter) if part is None else part

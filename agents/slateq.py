@@ -188,10 +188,8 @@ class EpisodeSlateQ(EpisodeAlgorithm):
             following = torch.cat([self.targets(b) for b in self._in_order(episodes)])
         logged = []
         for _ in range(self.n_epochs):
-            for rows in torch.as_tensor(self._shuffle.permutation(len(following))).split(
-                self.episode_batch
-            ):
-                logged.append(self._update(episodes.take(rows), following[rows], rate))
+            for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
+                logged.append(self._update(batch, following[rows], rate))
         for name, value in zip(("td_loss", "choice_loss"), np.mean(logged, axis=0), strict=True):
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/learning_rate", rate)
