@@ -15,6 +15,7 @@ from gymnasium.error import ResetNeeded
 from driftrec.simulators import Outcome, Simulator, Users
 
 from .arrivals import Arrivals
+from .buffers import Buffers
 from .spaces import check_slates, clock_features
 
 Observation = dict[str, npt.NDArray[Any]]
@@ -66,9 +67,10 @@ class Session:
         shape = (num_users, simulator.history + _SPARE, simulator.slate_size)
         self._slates = np.full(shape, -1, np.int32)
         self._feedback = np.zeros(shape, np.float32)
-        self._available: npt.NDArray[np.int8] | None = None
+        self._own = {name: Buffers() for name in ("slates", "feedback", "available")}
+        self._items = (num_users, len(simulator.world.catalog))
         if simulator.items_churn and not copy:
-            self._available = np.empty((num_users, len(simulator.world.catalog)), np.int8)
+            self._available = np.empty(self._items, np.int8)
         self._end = simulator.history
         self._arrivals = Arrivals(simulator, min(16 * num_users, 64))
         self.users: Users | None = None
@@ -164,7 +166,8 @@ class Session:
         if rows is None:
             users, slates, feedback = self.users, self._slates[:, window], self._feedback[:, window]
             if self.copy:
-                slates, feedback = slates.copy(), feedback.copy()
+                slates = self._own["slates"].copy(slates)
+                feedback = self._own["feedback"].copy(feedback)
         else:
             users = self.users.take(rows)
             slates, feedback = self._slates[rows, window], self._feedback[rows, window]
@@ -175,9 +178,14 @@ class Session:
             "time": clock_features(users.clock),
         }
         if self.simulator.items_churn:
-            lent = None if self.copy or rows is not None else self._available
-            observation["available"] = self.simulator.available(users, lent)
+            observation["available"] = self.simulator.available(users, self._mask(rows))
         return observation
+
+    def _mask(self, rows: Ints | None) -> npt.NDArray[np.int8] | None:
+        """Where to write what is available to all users, if it is all; else None."""
+        if rows is not None:
+            return None
+        return self._own["available"].lend(self._items, np.int8) if self.copy else self._available
 
     def _write(self, outcome: Outcome) -> None:
         if self._end == self._slates.shape[1]:

@@ -295,3 +295,19 @@ def test_any_legal_configuration_and_any_legal_slates(options, users, seed, data
         assert (left[row], timed_out[row]) == (left_alone, timed_out_alone)
         if left_alone or timed_out_alone:
             alone, _ = single.reset()
+
+
+def test_memory_of_observations_is_used_again_only_when_nobody_sees_it():
+    from driftrec.envs.buffers import Buffers
+
+    source, buffers = np.arange(6.0).reshape(2, 3), Buffers()
+    kept = [buffers.copy(source + i) for i in range(6)]  # more than are kept
+    window = kept[1][:, 1:]  # a view of an array that is let go
+    address = kept[0].ctypes.data
+    del kept[:2]
+    again = buffers.copy(source - 1)
+    assert again.ctypes.data == address
+    assert buffers.copy(source - 2).ctypes.data not in (address, window.ctypes.data - 8)
+    np.testing.assert_array_equal(window, source[:, 1:] + 1)
+    for i, array in enumerate(kept, 2):
+        np.testing.assert_array_equal(array, source + i)
