@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .streams import Floats, gumbel
+from .compiled import kernels
+from .streams import Floats
 from .users import Ints
 
 _MOST = np.float32(60)  # logits; exp of more overflows in sums of float32
@@ -57,11 +58,9 @@ class LogitChoice:
         return slots + 1
 
     def choose(self, utility: Floats, uniform: Floats) -> Ints:  # noqa: D102
-        slots = utility.shape[1]
-        noise = gumbel(uniform)
-        noise[:, :slots] += utility + _examination(self.position, slots)
-        noise[:, slots] += np.float32(self.outside)
-        return noise.argmax(1)
+        shift = _examination(self.position, utility.shape[1])
+        chosen: Ints = kernels.choose_logit(utility, uniform, shift, np.float32(self.outside))
+        return chosen
 
     def probability(self, utility: Floats) -> Floats:  # noqa: D102
         slots = utility.shape[-1]

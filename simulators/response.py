@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .catalog import Catalog
+from .compiled import kernels
 from .streams import Floats
 from .users import Ints
 
@@ -48,8 +49,7 @@ class Outcome:
 
     def write_feedback(self, feedback: Floats) -> None:
         """Writes ``feedback`` [B, K] in place."""
-        feedback[:] = 0
-        feedback[self.takers, self.choice[self.takers]] = self.grade[self.takers]
+        kernels.write_feedback(feedback, self.choice, self.grade)
 
 
 class Response(Protocol):

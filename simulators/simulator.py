@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import kernels
 from .domain import Domain
 from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
 from .drift.base import overriding, pick
 from .response import Outcome
-from .streams import Draw, DrawAhead, Floats, Lanes, user_keys
-from .users import Ints, Users, project, unit
+from .streams import Draw, Floats, Lanes, user_keys
+from .users import Ints, Users
 from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int8]
-_ROWS = 512  # slates whose items' features fit the cache
 _BLOCK = 64  # users started at once, so that their warm-ups fit the cache
-_NOWHERE = np.float32(-np.inf)
 
 
 class Simulator:
@@ -54,7 +51,6 @@ class Simulator:
             answer | {p.name: p.lanes(world) for p in domain.drift},
             {p.name: p.normals(world) for p in domain.drift},
         )
-        self._draw = DrawAhead(self._lanes)
         self._tilts = overriding(domain.drift, "tilt")
         self._topic_utilities = overriding(domain.drift, "topic_utility")
         self._item_utilities = overriding(domain.drift, "item_utility")
@@ -126,7 +122,7 @@ class Simulator:
         world, slots = self.world, self.slate_size
         draws = Draw(past.key, past.step, self._log_lanes)
         explore, where = np.split(draws["items"].T, 2)  # [K, B * H]: users innermost, as below
-        pull = np.exp(np.float32(4) * project(past.interest, world.centers))
+        pull = np.exp(np.float32(4) * kernels.products(past.query, world.centers))
         two = pick(pull, draws["topics"].T).astype(np.int32)  # [2, B * H]
         topic = two[np.arange(slots) % 2]  # [K, B * H]
         size = np.diff(world.first)
@@ -152,7 +148,7 @@ class Simulator:
         Returns:
             What they did, and which users [B] leave.
         """
-        draw = self._draw(users.key, users.step)
+        draw = Draw(users.key, users.step, self._lanes)
         outcome = self._answer(users, slates, draw)
         for move in self._moves:
             move(self.world, users, outcome, draw)
@@ -179,7 +175,7 @@ class Simulator:
             grade=ones,
             reward=ones,
         )
-        draw = self._draw(users.key, users.step)
+        draw = Draw(users.key, users.step, self._lanes)
         for move in self._moves:
             move(self.world, users, outcome, draw)
         users.step += 1
@@ -191,16 +187,16 @@ class Simulator:
         interest = users.taste.copy()
         for tilt in self._tilts:
             tilt(self.world, users, interest)
-        unit(interest, out=users.interest)
+        kernels.unit_rows(interest, users.query)
 
     def _answer(self, users: Users, slates: Slates, draw: Draw) -> Outcome:
-        utility = self._utility(users, slates)
-        take_repeated_away(utility.T, slates)
-        choice = self.domain.choice.choose(utility.T, draw["choice"])
+        utility = self.utility(users, slates)
+        take_repeated_away(utility, slates)
+        choice = self.domain.choice.choose(utility, draw["choice"])
         consumed = choice < self.slate_size
         rows, slot = np.arange(len(users)), np.minimum(choice, self.slate_size - 1)
         item = np.where(consumed, slates[rows, slot], -1)
-        grade = self.domain.response.grade(utility[slot, rows], draw["response"])
+        grade = self.domain.response.grade(utility[rows, slot], draw["response"])
         grade *= consumed
         reward = self.domain.response.reward(grade, self.worth[item])
         return Outcome(slates, choice, item, consumed, grade, reward)
@@ -209,19 +205,8 @@ class Simulator:
 
     def utility(self, users: Users, items: Slates) -> Floats:
         """[B, M] utility of ``items`` [B, M] to each user, in logits, before noise and position."""
-        return np.ascontiguousarray(self._utility(users, items).T)
-
-    def _utility(self, users: Users, items: Slates) -> Floats:
-        """[M, B]: users innermost, as operations on long rows are several times as fast."""
-        utility = np.empty(items.shape[::-1], np.float32)
-        size = min(len(items), _ROWS)
-        features = np.empty((size, items.shape[1], self.features.shape[1]), np.float32)
-        for start in range(0, len(items), size):
-            rows = slice(start, start + size)
-            some = features[: len(items) - start]  # [B, M, D + 2]
-            self.features.take(items[rows], axis=0, out=some, mode="clip")  # fills in place
-            utility[:, rows] = np.matmul(some, users.query[rows, :, None])[:, :, 0].T
-        self.add_bonuses(users, items, utility.T)
+        utility: Floats = kernels.match(self.features, users.query, items)
+        self.add_bonuses(users, items, utility)
         return utility
 
     def utility_of_all(self, users: Users) -> Floats:
@@ -240,12 +225,7 @@ class Simulator:
             bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
             for topic_utility in self._topic_utilities:
                 topic_utility(self.world, users, bonus)
-            if items.strides[0] == 0:  # the same items for all users: columns are faster to gather
-                utility += np.take(bonus, self.world.topic[items[0]], axis=1)
-            else:
-                place = self.world.topic.take(items.T)  # [M, B]
-                place += np.arange(0, bonus.size, bonus.shape[1], dtype=place.dtype)
-                utility.T[:] += bonus.take(place)
+            kernels.add_by_topic(utility, bonus, self.world.topic, items)
         for item_utility in self._item_utilities:
             item_utility(self.world, users, items, utility)
 
@@ -344,16 +324,7 @@ def top_items(scores: Floats, count: int) -> Ints:
 
 def take_repeated_away(utility: Floats, slates: Slates) -> None:
     """Sets the utility [B, K] of a slot to -inf where an item stands in a slot above it too."""
-    shown = np.ascontiguousarray(slates.T)
-    same = shown[:, None] == shown  # [K, K, B]
-    same &= _above(len(shown))
-    np.copyto(utility.T, _NOWHERE, where=np.logical_or.reduce(same, axis=1))
-
-
-@lru_cache
-def _above(slots: int) -> npt.NDArray[np.bool_]:
-    """[K, K, 1] whether the second slot stands above the first."""
-    return np.tri(slots, k=-1, dtype=bool)[:, :, None]
+    kernels.drop_repeated(utility, slates)
 
 
 def _concatenate(parts: list[Users]) -> Users:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import kernels
 from .streams import Floats, Keys
 
 Ints = npt.NDArray[np.int64]
@@ -76,7 +77,8 @@ def unit(vectors: Floats, out: Floats | None = None) -> Floats:
 def project(vectors: Floats, onto: Floats) -> Floats:
     """[B, n] products of ``vectors`` [B, D] with the rows of ``onto`` [n, D].
 
-    One matrix-vector product a user: a matrix-matrix product would round differently in batches of
-    different sizes, and a user's fate must not depend on the batch.
+    User by user: a matrix product would round differently in batches of different sizes, and a
+    user's fate must not depend on the batch.
     """
-    return np.matmul(onto, vectors[:, :, None])[:, :, 0]
+    found: Floats = kernels.products(np.ascontiguousarray(vectors), onto)
+    return found

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftrec.simulators.streams import Draw, DrawAhead, Lanes, gumbel, normal, user_keys
+from driftrec.simulators.streams import Draw, Lanes, gumbel, normal, user_keys
 
 LANES = Lanes({"choice": 11, "response": 2, "gradual": 32})
 
@@ -10,7 +10,7 @@ LANES = Lanes({"choice": 11, "response": 2, "gradual": 32})
 def numbers(seeds: np.ndarray, step: int = 0, episode: int = 0, lanes: Lanes = LANES) -> np.ndarray:
     key = user_keys(seeds, np.full(len(seeds), episode))
     draw = Draw(key, np.full(len(seeds), step), lanes)
-    return np.concatenate([draw[purpose] for purpose in lanes.slices], axis=1)
+    return np.concatenate([draw[purpose] for purpose in lanes.ids], axis=1)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -104,17 +104,3 @@ def test_normal_numbers_are_no_function_of_the_uniform_ones_of_the_same_purpose(
     draw = Draw(user_keys(np.arange(5_000), np.zeros(5_000, int)), np.zeros(5_000, int), lanes)
     both = np.concatenate((draw["taste"], draw.normal("taste")), axis=1)
     assert abs(np.corrcoef(both.T) - np.eye(4)).max() < 5 / np.sqrt(5_000)
-
-
-def test_numbers_drawn_ahead_are_those_drawn_in_time():
-    lanes = Lanes({"choice": 11, "response": 2}, {"gradual": 7})
-    ahead = DrawAhead(lanes)
-    key, step = user_keys(np.arange(3), np.zeros(3, int)), np.array([0, 4, -2])
-    for time in (*range(40), 3, 0):  # beyond what is made in one go, and back
-        key = key if time < 20 else user_keys(np.array([8, 1, 2]), np.zeros(3, int))
-        soon, due = ahead(key, step + time), Draw(key, step + time, lanes)
-        np.testing.assert_array_equal(soon["choice"], due["choice"])
-        np.testing.assert_array_equal(soon["response"], due["response"])
-        np.testing.assert_array_equal(soon.normal("gradual"), due.normal("gradual"))
-        rows = np.array([2, 0])
-        np.testing.assert_array_equal(soon.extra(rows, "more", 3), due.extra(rows, "more", 3))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..compiled import kernels
+
 if TYPE_CHECKING:
     from ..response import Outcome
     from ..streams import Draw, Floats
@@ -103,5 +105,6 @@ def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
 
 def pick(weights: Floats, uniform: Floats) -> Ints:
     """[..., B] indices drawn from each row of ``weights`` [B, n], by uniform numbers [..., B]."""
-    total = np.cumsum(weights, axis=1)
-    return (total >= (uniform * total[:, -1])[..., None]).argmax(-1)
+    draws = np.ascontiguousarray(uniform).reshape(-1, len(weights))
+    picked: Ints = kernels.pick(weights, draws).reshape(uniform.shape)
+    return picked

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw
 from ..users import Users, unit
@@ -47,10 +48,8 @@ class GradualDrift(Drift):
         theta = self.hazard(self.half_life)
         if theta == 0:
             return
-        moved = draw.normal(self.name) * _sigma(self.spread, theta, world.dimensions)
-        moved += theta * users.anchor
-        moved += (1 - theta) * users.taste
-        unit(moved, out=users.taste)
+        sigma = _sigma(self.spread, theta, world.dimensions)
+        kernels.wander(users.taste, users.anchor, draw.normal(self.name), theta, sigma)
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users, unit
@@ -39,14 +40,8 @@ class Influence(Drift):
         away, toward = self.hazard(self.aversion), self.hazard(self.half_life)
         if away > 0:
             unit(users.taste - away * _passed_over(world, outcome), out=users.taste)
-        rows = outcome.takers
-        if toward > 0 and len(rows):
-            taste = users.taste.take(rows, axis=0)
-            way = world.attributes.take(outcome.item[rows], axis=0)
-            way -= taste
-            way *= toward
-            taste += way
-            users.taste[rows] = unit(taste, out=taste)
+        if toward > 0:
+            kernels.approach(users.taste, world.attributes, outcome.item, toward)
 
 
 def _passed_over(world: World, outcome: Outcome) -> Floats:

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from ..compiled import kernels
 from ..streams import Floats
 from ..users import Ints, Users
 from ..world import Indices, World
@@ -55,9 +56,7 @@ class ItemLifecycle(Drift):
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
         tables = timetable(self, world)
-        age = tables.born.take(items.T)  # [M, B]: users innermost, where rows are long
-        np.subtract(hour(users, self.period), age, out=age)
-        utility += tables.by_age.take(age).T  # in (-period, period): counted from either end
+        kernels.add_by_age(utility, tables.by_age, tables.born, users.clock, items)
 
     def available(
         self, world: World, users: Users, out: npt.NDArray[np.int8] | None = None

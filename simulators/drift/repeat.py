@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users
@@ -50,24 +51,13 @@ class RepeatConsumption(Drift):
     def item_utility(  # noqa: D102
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
-        # Users innermost: operations on long rows are several times as fast. And hits are few.
-        taken = np.ascontiguousarray(users.state["taken"].T)
-        hit = (taken[:, None] == np.ascontiguousarray(items.T)).ravel().nonzero()[0]
-        if not len(hit):
-            return
-        place, cell = np.divmod(hit, items.size)
-        slot, row = np.divmod(cell, len(users))
-        age = users.step[row] - users.state["taken_at"][row, place]
-        activation = np.ones(items.size, np.float32)
-        np.add.at(activation, cell, np.take(_power(self.decay), age - 1, mode="clip"))
-        utility[row, slot] += np.float32(self.weight) * np.log(activation[cell])
+        taken, taken_at = users.state["taken"], users.state["taken_at"]
+        power, weight = _power(self.decay), np.float32(self.weight)
+        kernels.add_by_use(utility, items, taken, taken_at, users.step, power, weight)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        rows = outcome.takers
-        place = users.state["taken_next"][rows]
-        users.state["taken"][rows, place] = outcome.item[rows]
-        users.state["taken_at"][rows, place] = users.step[rows]
-        users.state["taken_next"][rows] = (place + 1) % self.memory
+        rings = (users.state[name] for name in ("taken", "taken_at", "taken_next"))
+        kernels.remember(*rings, outcome.item, users.step)
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Ints, Users, project
@@ -53,9 +54,8 @@ class RequestChain(Drift):
         past.state[self.name], users.state[self.name] = chain.reshape(-1), chain[:, -1].copy()
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        request = users.state[self.name]
-        rows = request.nonzero()[0]  # request 0 names no topic
-        bonus[rows, world.request_topic[request[rows]]] += np.float32(self.weight)
+        topic = world.request_topic.take(users.state[self.name])  # -1 of request 0
+        kernels.add_to_topic(bonus, topic, np.float32(self.weight))
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]

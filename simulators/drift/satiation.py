@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users
@@ -41,7 +42,5 @@ class Satiation(Drift):
         bonus -= np.float32(self.weight) * users.state["satiation"]
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        satiation = users.state["satiation"]
-        rows = outcome.takers
-        satiation[rows, world.topic[outcome.item[rows]]] += 1
-        satiation *= np.float32(2 ** (-1 / self.half_life))
+        rho = np.float32(2 ** (-1 / self.half_life))
+        kernels.tire(users.state["satiation"], world.topic, outcome.item, rho)

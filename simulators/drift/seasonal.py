@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..streams import Draw, Floats
 from ..users import Users, unit
 from ..world import World
@@ -46,4 +47,5 @@ class SeasonalDrift(Drift):
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
         turn = (users.clock + users.state["phase"]) * np.float32(2 * np.pi / self.period)
-        interest += (np.float32(self.weight) * np.cos(turn))[:, None] * users.state["season"]
+        weight = np.float32(self.weight) * np.cos(turn)
+        kernels.add_scaled(interest, weight, users.state["season"])

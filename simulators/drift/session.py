@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users, project
@@ -65,7 +66,7 @@ class SessionInterest(Drift):
         users.state["session"] = topics[:, -1].copy()
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
-        interest += _pulls(world, self.weight).take(users.state["session"], axis=0)
+        kernels.add_rows(interest, _pulls(world, self.weight), users.state["session"])
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]

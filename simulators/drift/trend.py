@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from ..compiled import kernels
 from ..streams import Floats
 from ..users import Users
 from ..world import CYCLE, World
@@ -40,7 +41,7 @@ class TrendShock(Drift):
         return self._weaker(strength, "size")
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        bonus += trends(self, world).take(hour(users, CYCLE), axis=0)
+        kernels.add_rows(bonus, trends(self, world), hour(users, CYCLE))
 
 
 @lru_cache(maxsize=16)
