@@ -20,8 +20,9 @@ def _lazily(name: str) -> ModuleType:
 
 
 if TYPE_CHECKING:
-    from . import kernels
+    from . import draws, kernels
 else:
+    draws = _lazily(f"{__package__}.draws")
     kernels = _lazily(f"{__package__}.kernels")
 
-__all__ = ["kernels"]
+__all__ = ["draws", "kernels"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import kernels
+from .compiled import draws, kernels
 from .domain import Domain
 from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
@@ -36,6 +36,7 @@ class Simulator:
         self.worth = domain.response.worth(world.catalog)
         ageing = [p for p in domain.drift if isinstance(p, ItemLifecycle) and p.churns]
         self._lifecycle = ageing[0] if ageing else None
+        self._stock = self._lifecycle.stock(world) if self._lifecycle else world.stock
         self.features = np.concatenate(
             (
                 np.float32(domain.affinity) * world.attributes,
@@ -119,25 +120,14 @@ class Simulator:
         A slot is uniform over the catalogue (``exploration``), or over one of the two topics drawn
         for its slate in proportion to exp(4 <interest, c_k>), which take turns.
         """
-        world, slots = self.world, self.slate_size
-        draws = Draw(past.key, past.step, self._log_lanes)
-        explore, where = np.split(draws["items"].T, 2)  # [K, B * H]: users innermost, as below
-        pull = np.exp(np.float32(4) * kernels.products(past.query, world.centers))
-        two = pick(pull, draws["topics"].T).astype(np.int32)  # [2, B * H]
-        topic = two[np.arange(slots) % 2]  # [K, B * H]
-        size = np.diff(world.first)
-        uniform = (explore < self.domain.exploration) | (size == 0).take(topic)
-        if self._lifecycle is None:
-            place = world.first.take(topic) + (where * size.take(topic)).astype(np.int32)
-            own = world.members.take(place, mode="clip")
-        else:  # what is gone is not shown
-            share = explore / np.float32(max(self.domain.exploration, 1e-6))
-            np.copyto(topic, (share * len(size)).astype(np.int32), where=uniform)
-            np.remainder(topic, len(size), out=topic, where=topic >= len(size))
-            own = self._lifecycle.draw_items(world, past, topic, where)
-            uniform = own < 0
-        np.copyto(own, (where * len(world.catalog)).astype(np.int32), where=uniform)
-        return np.ascontiguousarray(own.T)
+        draw = Draw(past.key, past.step, self._log_lanes)
+        pull = np.exp(np.float32(4) * kernels.products(past.query, self.world.centers))
+        two = pick(pull, draw["topics"].T)
+        exploration = np.float32(self.domain.exploration)
+        shown: Slates = draws.log_slates(
+            draw["items"], two, past.clock, exploration, self.items_churn, self._stock
+        )
+        return shown
 
     def step(self, users: Users, slates: Slates) -> tuple[Outcome, npt.NDArray[np.bool_]]:
         """One request: the users answer ``slates`` [B, K], then drift.

@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import kernels
+from .compiled import draws
 
 Floats = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
@@ -78,28 +78,28 @@ class Draw:
     """
 
     def __init__(self, key: Keys, step: npt.NDArray[np.int64], lanes: Lanes) -> None:
-        self._word: Keys = kernels.words(key, step)
+        self._word: Keys = draws.words(key, step)
         self._lanes = lanes
 
     def __getitem__(self, purpose: str) -> Floats:
         """[B, n] uniform on (0, 1), the numbers of one purpose."""
-        uniform: Floats = kernels.uniforms(self._word, self._lanes.ids[purpose])
+        uniform: Floats = draws.uniforms(self._word, self._lanes.ids[purpose])
         return uniform
 
     def normal(self, purpose: str) -> Floats:
         """[B, n] standard normal, the numbers of one purpose."""
-        uniform = kernels.uniforms(self._word, self._lanes.normal_ids[purpose])
+        uniform = draws.uniforms(self._word, self._lanes.normal_ids[purpose])
         return normal(uniform)[:, : self._lanes.normals[purpose]]
 
     def extra(self, rows: npt.NDArray[np.int64], purpose: str, count: int) -> Floats:
         """[len(rows), count] more uniform numbers, for the few users to whom something happens."""
-        uniform: Floats = kernels.uniforms(self._word[rows], _lane_ids(purpose, count))
+        uniform: Floats = draws.uniforms(self._word[rows], _lane_ids(purpose, count))
         return uniform
 
 
 def normal(uniform: Floats) -> Floats:
     """[B, n] uniform, n even -> [B, n] standard normal (Box & Muller, 1958)."""
-    numbers: Floats = kernels.normals(np.ascontiguousarray(uniform))
+    numbers: Floats = draws.normals(np.ascontiguousarray(uniform))
     return numbers
 
 

@@ -12,6 +12,9 @@ from .streams import Floats
 from .users import unit
 
 Indices = npt.NDArray[np.int32]
+# [N] items sorted by topic and [C + 1] where each topic's begin; [hours, C] place of the first that
+# is there and how many are, cyclically.
+Stock = tuple[Indices, Indices, Indices, Indices]
 CYCLE = 1344  # hours, 8 weeks: after these the world's own events (trends, births) come round again
 
 
@@ -74,6 +77,12 @@ class World:
     def dimensions(self) -> int:
         """D."""
         return self.attributes.shape[1]
+
+    @property
+    def stock(self) -> Stock:
+        """What each topic has, in any hour, where nothing comes or goes."""
+        living = np.diff(self.first)[None]
+        return self.members, self.first, np.zeros_like(living), living
 
 
 def build_world(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import kernels
+from ..compiled import draws
 
 if TYPE_CHECKING:
     from ..response import Outcome
@@ -105,6 +105,6 @@ def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
 
 def pick(weights: Floats, uniform: Floats) -> Ints:
     """[..., B] indices drawn from each row of ``weights`` [B, n], by uniform numbers [..., B]."""
-    draws = np.ascontiguousarray(uniform).reshape(-1, len(weights))
-    picked: Ints = kernels.pick(weights, draws).reshape(uniform.shape)
+    uniforms = np.ascontiguousarray(uniform).reshape(-1, len(weights))
+    picked: Ints = draws.pick(weights, uniforms).reshape(uniform.shape)
     return picked

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..compiled import kernels
 from ..streams import Floats
 from ..users import Ints, Users
-from ..world import Indices, World
+from ..world import Indices, Stock, World
 from .base import Drift, hour
 
 
@@ -65,16 +65,10 @@ class ItemLifecycle(Drift):
         now = hour(users, self.period)
         return alive(self, world).take(now, axis=0, out=out, mode="clip")  # fills in place
 
-    def draw_items(self, world: World, users: Users, topics: Indices, uniform: Floats) -> Indices:
-        """[K, B] living items of ``topics`` [K, B]; -1 where a topic has none now."""
-        tables, now = timetable(self, world), hour(users, self.period)
-        place = topics + now * np.int32(len(world.centers))  # in the tables
-        count = tables.living.take(place)
-        turn = tables.oldest.take(place) + (uniform * count).astype(np.int32)
-        size = np.diff(world.first).take(topics)
-        np.subtract(turn, size, out=turn, where=turn >= size)
-        item = tables.members.take(world.first.take(topics) + turn, mode="clip")
-        return np.where(count > 0, item, np.int32(-1))
+    def stock(self, world: World) -> Stock:
+        """What each topic has in each hour of the period."""
+        tables = timetable(self, world)
+        return tables.members, world.first, tables.oldest, tables.living
 
 
 class Timetable(NamedTuple):

@@ -56,8 +56,8 @@ class RepeatConsumption(Drift):
         kernels.add_by_use(utility, items, taken, taken_at, users.step, power, weight)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        rings = (users.state[name] for name in ("taken", "taken_at", "taken_next"))
-        kernels.remember(*rings, outcome.item, users.step)
+        taken, taken_at = users.state["taken"], users.state["taken_at"]
+        kernels.remember(taken, taken_at, users.state["taken_next"], outcome.item, users.step)
 
 
 @lru_cache

@@ -1,0 +1,175 @@
+"""Random numbers and what is drawn by them, user by user, compiled when first called.
+
+As in ``kernels``; see ``streams`` for the law of the numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from .streams import Floats, Keys
+
+Real: TypeAlias = float | np.float32
+Stock: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+compiled = njit(cache=True, error_model="numpy", nogil=True)
+
+_ONE, _HALF, _QUARTER = np.float32(1), np.float32(0.5), np.float32(0.25)
+_BELOW_ONE = np.float32(1 - 2**-24)
+_LN_2 = np.float32(np.log(2))
+_ROOT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2) as a float32
+
+
+@compiled
+def _uniform(low: np.uint32, high: np.uint32, lane: np.uint32) -> Real:
+    """A number on (0, 1) of a lane of a word, given as two halves: see ``streams``."""
+    bits = np.uint32(low + lane)
+    bits = np.uint32(np.uint32(bits ^ (bits >> np.uint32(16))) * np.uint32(0x21F0AAAD))
+    bits = np.uint32(np.uint32(bits ^ (bits >> np.uint32(15))) + high)
+    bits = np.uint32(bits * np.uint32(0x735A2D97))
+    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
+    bits = np.uint32((bits >> np.uint32(9)) | np.uint32(0x3F800000))  # 1 + 2^-23 times the bits
+    return bits.view(np.float32) - _BELOW_ONE
+
+
+@compiled
+def _log(x: Real) -> Real:
+    """Ln x, x > 0, by polynomials on [sqrt(1/2), sqrt(2)): a few 1e-7 off, the same everywhere."""
+    bits = np.int32(np.float32(x).view(np.int32) - _ROOT_HALF)
+    power = np.float32(bits >> np.int32(23))
+    part = np.int32((bits & np.int32(0x7FFFFF)) + _ROOT_HALF).view(np.float32) - _ONE
+    y = np.float32(0.126223198) + part * np.float32(-0.0790274377)
+    y = np.float32(-0.129981838) + part * y
+    y = np.float32(0.142144959) + part * y
+    y = np.float32(-0.166412815) + part * y
+    y = np.float32(0.200010451) + part * y
+    y = np.float32(-0.250003064) + part * y
+    y = np.float32(0.333333307) + part * y
+    square = part * part
+    return power * _LN_2 + (part - _HALF * square + part * square * y)
+
+
+@compiled
+def words(key: Keys, step: np.ndarray) -> Keys:
+    """[B] one word for each user's ``key`` and ``step``, by SplitMix64's finaliser."""
+    out = np.empty_like(key)
+    for user in range(len(key)):
+        word = key[user] + np.uint64(step[user]) * np.uint64(0x9E3779B97F4A7C15)
+        word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        out[user] = word ^ (word >> np.uint64(31))
+    return out
+
+
+@compiled
+def uniforms(word: Keys, lanes: np.ndarray) -> Floats:
+    """[B, n] uniform numbers on (0, 1) of words [B] and lanes [n]."""
+    out = np.empty((len(word), len(lanes)), np.float32)
+    for user in range(len(word)):
+        low = np.uint32(word[user])
+        high = np.uint32(word[user] >> np.uint64(32))
+        for i in range(len(lanes)):
+            out[user, i] = _uniform(low, high, lanes[i])
+    return out
+
+
+@compiled
+def normals(uniform: Floats) -> Floats:
+    """[B, n] uniform numbers, n even -> [B, n] standard normal ones (Box & Muller, 1958)."""
+    half = uniform.shape[1] // 2
+    out = np.empty_like(uniform)
+    for user in range(len(uniform)):
+        for i in range(half):
+            radius = np.sqrt(np.float32(-2) * _log(uniform[user, i]))
+            turn = uniform[user, half + i]
+            quarter = np.int32(np.float32(4) * turn + _HALF)
+            part = turn - _QUARTER * np.float32(quarter)  # in [-1/8, 1/8] turns
+            z = part * part
+            sine = np.float32(81.5925429) + z * np.float32(-75.4016127)
+            sine = part * (np.float32(6.28318529) + z * (np.float32(-41.3416626) + z * sine))
+            cosine = np.float32(64.9393161) + z * (
+                np.float32(-85.4428447) + z * np.float32(59.2201685)
+            )
+            cosine = _ONE + z * (np.float32(-19.7392087) + z * cosine)
+            odd = (quarter & 1) == 1
+            first, second = (sine, cosine) if odd else (cosine, sine)
+            out[user, i] = radius * (-first if (quarter + 1) & 2 else first)
+            out[user, half + i] = radius * (-second if quarter & 2 else second)
+    return out
+
+
+@compiled
+def choose_logit(utility: Floats, uniform: Floats, shift: Floats, outside: Real) -> np.ndarray:
+    """[B] the slot with the largest utility [B, K] + ``shift`` [K] + Gumbel noise, K for none."""
+    users, slots = utility.shape
+    noise = np.empty(slots + 1, np.float32)
+    out = np.empty(users, np.int64)
+    for user in range(users):
+        for i in range(slots + 1):
+            noise[i] = -_log(-_log(uniform[user, i]))
+        best, most = slots, noise[slots] + outside
+        for i in range(slots - 1, -1, -1):  # of equals the first
+            value = noise[i] + (utility[user, i] + shift[i])
+            if value >= most:
+                best, most = i, value
+        out[user] = best
+    return out
+
+
+@compiled
+def pick(weights: Floats, uniform: Floats) -> np.ndarray:
+    """[n, B] indices drawn from each row of ``weights`` [B, C], by uniform numbers [n, B]."""
+    draws, users = uniform.shape
+    size = weights.shape[1]
+    out = np.empty((draws, users), np.int64)
+    total = np.empty(size, np.float32)
+    for user in range(users):
+        running = np.float32(0)
+        for i in range(size):
+            running += weights[user, i]
+            total[i] = running
+        for draw in range(draws):
+            target = uniform[draw, user] * running
+            place = 0
+            while place < size - 1 and total[place] < target:
+                place += 1
+            out[draw, user] = place
+    return out
+
+
+@compiled
+def log_slates(
+    uniform: Floats,
+    topics: np.ndarray,
+    clock: Floats,
+    exploration: Real,
+    by_topic: bool,
+    stock: Stock,
+) -> np.ndarray:
+    """[B, K] items that an earlier recommender showed, from ``uniform`` [B, 2 K].
+
+    A slot is drawn uniformly with probability ``exploration``: over the topics and then what a
+    topic has, or else over all items. Other slots are of the two ``topics`` [2, B], by turns.
+    """
+    members, first, oldest, living = stock
+    users, slots = len(uniform), uniform.shape[1] // 2
+    out = np.empty((users, slots), np.int32)
+    for user in range(users):
+        hour = np.int64(np.floor(clock[user])) % len(living)
+        for i in range(slots):
+            explore, where, topic = uniform[user, i], uniform[user, slots + i], topics[i % 2, user]
+            anywhere = explore < exploration
+            if anywhere and by_topic:
+                topic = np.int64(explore / exploration * (len(first) - 1)) % (len(first) - 1)
+            count = living[hour, topic]
+            if count == 0 or (anywhere and not by_topic):
+                out[user, i] = np.int64(where * len(members))
+            else:
+                turn = oldest[hour, topic] + np.int64(where * count)
+                size = first[topic + 1] - first[topic]
+                out[user, i] = members[first[topic] + (turn - size if turn >= size else turn)]
+    return out
