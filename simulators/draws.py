@@ -106,14 +106,15 @@ def normals(uniform: Floats) -> Floats:
 def choose_logit(utility: Floats, uniform: Floats, shift: Floats, outside: Real) -> np.ndarray:
     """[B] the slot with the largest utility [B, K] + ``shift`` [K] + Gumbel noise, K for none."""
     users, slots = utility.shape
-    noise = np.empty(slots + 1, np.float32)
+    noise = np.empty_like(uniform)
+    drawn, made = uniform.ravel(), noise.ravel()  # one long loop, for SIMD
+    for i in range(len(drawn)):
+        made[i] = -_log(-_log(drawn[i]))
     out = np.empty(users, np.int64)
     for user in range(users):
-        for i in range(slots + 1):
-            noise[i] = -_log(-_log(uniform[user, i]))
-        best, most = slots, noise[slots] + outside
+        best, most = slots, noise[user, slots] + outside
         for i in range(slots - 1, -1, -1):  # of equals the first
-            value = noise[i] + (utility[user, i] + shift[i])
+            value = noise[user, i] + (utility[user, i] + shift[i])
             if value >= most:
                 best, most = i, value
         out[user] = best

@@ -143,10 +143,19 @@ def add_by_use(
 ) -> None:
     """Adds weight ln(1 + sum power[age]) over the places of ``taken`` [B, P] that hold the item."""
     for user in range(len(utility)):
+        known = np.uint64(0)  # bit i: some item taken is i modulo 64
+        for place in range(taken.shape[1]):
+            if taken[user, place] >= 0:
+                known |= np.uint64(1) << np.uint64(taken[user, place] & 63)
+        if known == 0:
+            continue
         for i in range(utility.shape[1]):
+            item = items[user, i]
+            if (known >> np.uint64(item & 63)) & np.uint64(1) == 0:
+                continue
             activation = _ONE
             for place in range(taken.shape[1]):
-                if taken[user, place] == items[user, i]:
+                if taken[user, place] == item:
                     age = step[user] - taken_at[user, place]
                     activation += power[min(max(age - 1, 0), len(power) - 1)]
             if activation > _ONE:
