@@ -9,6 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from driftrec.simulators import Simulator
+from driftrec.simulators.compiled import kernels
 
 from .config import make_simulator
 
@@ -72,8 +73,7 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
     if array.dtype.kind not in "iu":
         raise ValueError(f"action must hold item ids of an integer type, got {array.dtype}")
     num_items = len(simulator.world.catalog)
-    # As unsigned numbers, negative ones are the largest.
-    if array.astype(np.int64, copy=False).view(np.uint64).max(initial=0) >= num_items:
+    if not kernels.none_outside(array.astype(np.int64, copy=False), num_items):
         bad = array[(array < 0) | (array >= num_items)].flat[0]
         raise ValueError(f"action must hold item ids in [0, {num_items - 1}], got {bad}")
     return array.astype(np.int32)
@@ -81,8 +81,5 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
 
 def clock_features(hours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """[B] hours on the world's clock -> [B, 4] sine and cosine of hour of day, day of week."""
-    turn = np.float32(2 * np.pi) * hours[:, None] / _PERIODS
-    features = np.empty((len(hours), 2, 2), np.float32)
-    np.sin(turn, out=features[:, :, 0])
-    np.cos(turn, out=features[:, :, 1])
-    return features.reshape(-1, 4)
+    features: npt.NDArray[np.float32] = kernels.clock_hands(hours, _PERIODS)
+    return features

@@ -21,7 +21,7 @@ compiled = njit(cache=True, error_model="numpy", nogil=True)
 # Sums whose order is the compiler's, the same for every user: for SIMD.
 _summing = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _ONE, _TWO_PI = np.float32(0), np.float32(1), np.float32(2 * np.pi)
 _NEVER = np.float32(-np.inf)
 _LEAST = np.float32(1e-12)  # a shorter vector has no direction
 
@@ -72,14 +72,6 @@ def approach(taste: Floats, attributes: Floats, item: np.ndarray, eta: Real) -> 
         scale = _ONE / max(np.sqrt(_dot(taste, user, taste, user, size)), _LEAST)
         for d in range(size):
             taste[user, d] *= scale
-
-
-@compiled
-def add_scaled(out: Floats, weight: Floats, vectors: Floats) -> None:
-    """Adds ``weight`` [B] times ``vectors`` [B, D] to ``out`` [B, D]."""
-    for user in range(len(out)):
-        for d in range(out.shape[1]):
-            out[user, d] += weight[user] * vectors[user, d]
 
 
 @compiled
@@ -210,3 +202,82 @@ def drop_repeated(utility: Floats, slates: np.ndarray) -> None:
                 again |= slates[user, above] == slates[user, i]
             if again:
                 utility[user, i] = _NEVER
+
+
+@compiled
+def what_was_taken(
+    utility: Floats, slates: np.ndarray, choice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Floats]:
+    """[B] items chosen, -1 for none; [B] whether one was; [B] its utility (if none, any)."""
+    users, slots = slates.shape
+    item, consumed = np.empty(users, np.int64), np.empty(users, np.bool_)
+    liked = np.empty(users, np.float32)
+    for user in range(users):
+        consumed[user] = choice[user] < slots
+        item[user] = slates[user, choice[user]] if consumed[user] else -1
+        liked[user] = utility[user, min(choice[user], slots - 1)]
+    return item, consumed, liked
+
+
+# --- time
+
+
+@compiled
+def hours(clock: Floats, period: int) -> np.ndarray:
+    """[B] whole hours on a clock [B] that starts anew after ``period`` hours."""
+    out = np.empty(len(clock), np.int32)
+    for user in range(len(clock)):
+        out[user] = np.int64(np.floor(clock[user])) % period
+    return out
+
+
+@compiled
+def add_waves(
+    out: Floats, clock: Floats, phase: Floats, vectors: Floats, weight: Real, turns: Real
+) -> None:
+    """Adds weight cos(2 pi turns (clock + phase)) times ``vectors`` [B, D] to ``out`` [B, D]."""
+    for user in range(len(out)):
+        angle = (clock[user] + phase[user]) * (_TWO_PI * turns)
+        now = weight * np.cos(angle)
+        for d in range(out.shape[1]):
+            out[user, d] += now * vectors[user, d]
+
+
+@compiled
+def clock_hands(clock: Floats, periods: Floats) -> Floats:
+    """[B, 2 n] sine and cosine of the turn of a clock [B] within each of ``periods`` [n] hours."""
+    out = np.empty((len(clock), 2 * len(periods)), np.float32)
+    for user in range(len(clock)):
+        for i in range(len(periods)):
+            turn = _TWO_PI * clock[user] / periods[i]
+            out[user, 2 * i], out[user, 2 * i + 1] = np.sin(turn), np.cos(turn)
+    return out
+
+
+@compiled
+def pass_request(
+    patience: Floats, step: np.ndarray, clock: Floats, grade: Floats, law: Floats, wait: Real
+) -> np.ndarray:
+    """Patience by the ``grade`` [B] and ``law`` (most, loss, gain), step + 1, clock + ``wait``.
+
+    Returns:
+        Whose patience [B] is used up.
+    """
+    most, loss, gain = law
+    left = np.empty(len(patience), np.bool_)
+    for user in range(len(patience)):
+        patience[user] = min(patience[user] + (grade[user] * (gain + loss) - loss), most)
+        step[user] += 1
+        clock[user] += wait
+        left[user] = patience[user] <= _ZERO
+    return left
+
+
+@compiled
+def none_outside(ids: np.ndarray, size: int) -> bool:
+    """Whether all of ``ids`` [B, K] are in [0, size)."""
+    good = True
+    for user in range(len(ids)):
+        for i in range(ids.shape[1]):
+            good &= (ids[user, i] >= 0) & (ids[user, i] < size)
+    return good

@@ -52,6 +52,9 @@ class Simulator:
             answer | {p.name: p.lanes(world) for p in domain.drift},
             {p.name: p.normals(world) for p in domain.drift},
         )
+        patience = domain.patience
+        self._patience = np.array((patience.most, patience.loss, patience.gain), np.float32)
+        self._wait = np.float32(domain.hours_per_request)
         self._tilts = overriding(domain.drift, "tilt")
         self._topic_utilities = overriding(domain.drift, "topic_utility")
         self._item_utilities = overriding(domain.drift, "item_utility")
@@ -142,14 +145,11 @@ class Simulator:
         outcome = self._answer(users, slates, draw)
         for move in self._moves:
             move(self.world, users, outcome, draw)
-        patience = self.domain.patience
-        loss, gain = np.float32(patience.loss), np.float32(patience.gain)
-        users.patience += outcome.grade * (gain + loss) - loss
-        np.minimum(users.patience, np.float32(patience.most), out=users.patience)
-        users.step += 1
-        users.clock += np.float32(self.domain.hours_per_request)
+        left: npt.NDArray[np.bool_] = kernels.pass_request(
+            users.patience, users.step, users.clock, outcome.grade, self._patience, self._wait
+        )
         self._refresh(users)
-        return outcome, users.patience <= 0
+        return outcome, left
 
     def consume(self, users: Users, items: Ints, clock: Floats) -> None:
         """The users take ``items`` [B] to the full, found without a slate, and drift.
@@ -183,10 +183,8 @@ class Simulator:
         utility = self.utility(users, slates)
         take_repeated_away(utility, slates)
         choice = self.domain.choice.choose(utility, draw["choice"])
-        consumed = choice < self.slate_size
-        rows, slot = np.arange(len(users)), np.minimum(choice, self.slate_size - 1)
-        item = np.where(consumed, slates[rows, slot], -1)
-        grade = self.domain.response.grade(utility[rows, slot], draw["response"])
+        item, consumed, liked = kernels.what_was_taken(utility, slates, choice)
+        grade = self.domain.response.grade(liked, draw["response"])
         grade *= consumed
         reward = self.domain.response.reward(grade, self.worth[item])
         return Outcome(slates, choice, item, consumed, grade, reward)

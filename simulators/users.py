@@ -65,7 +65,10 @@ class Users:
 
     def _arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """The fields that are arrays."""
-        return ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "state")
+        return ((name, getattr(self, name)) for name in _ARRAYS)
+
+
+_ARRAYS = tuple(f.name for f in fields(Users) if f.name != "state")
 
 
 def unit(vectors: Floats, out: Floats | None = None) -> Floats:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import draws
+from ..compiled import draws, kernels
 
 if TYPE_CHECKING:
     from ..response import Outcome
@@ -100,7 +100,8 @@ def overriding(processes: Iterable[Drift], hook: str) -> list[Callable[..., None
 
 def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
     """[B] whole hours on a clock that starts anew after ``period`` hours."""
-    return np.floor(users.clock).astype(np.int32) % np.int32(period)
+    hours: npt.NDArray[np.int32] = kernels.hours(users.clock, period)
+    return hours
 
 
 def pick(weights: Floats, uniform: Floats) -> Ints:

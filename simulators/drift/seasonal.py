@@ -46,6 +46,6 @@ class SeasonalDrift(Drift):
             past.state[name] = np.repeat(value, steps, axis=0)
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
-        turn = (users.clock + users.state["phase"]) * np.float32(2 * np.pi / self.period)
-        weight = np.float32(self.weight) * np.cos(turn)
-        kernels.add_scaled(interest, weight, users.state["season"])
+        phase, season = users.state["phase"], users.state["season"]
+        weight, turns = np.float32(self.weight), np.float32(1 / self.period)
+        kernels.add_waves(interest, users.clock, phase, season, weight, turns)

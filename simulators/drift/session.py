@@ -103,6 +103,8 @@ class SessionInterest(Drift):
     def ending(self, grade: Floats) -> Floats:
         """[B] probability that the session ends after an answer of these grades [B]."""
         hazard = self.hazard(self.half_life)
+        if self.ends_at == np.inf:
+            return np.full(len(grade), hazard)
         return np.where(grade >= np.float32(self.ends_at), np.float32(1), hazard)
 
     def _own_topics(self, world: World, anchor: Floats) -> Floats:
