@@ -17,7 +17,7 @@ from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int8]
-_BLOCK = 64  # users started at once, so that their warm-ups fit the cache
+_BLOCK = 32  # users started at once, so that their warm-ups fit the cache
 
 
 class Simulator:
