@@ -163,22 +163,23 @@ class Session:
         """The observations of all users or of those in ``rows``, in arrays as ``copy`` says."""
         assert self.users is not None
         window = slice(self._end - self.simulator.history, self._end)
-        if rows is None:
-            users, slates, feedback = self.users, self._slates[:, window], self._feedback[:, window]
+        clock, request = self.users.clock, self.simulator.requests(self.users)
+        if rows is not None:
+            clock, request = clock[rows], request[rows]
+            slates, feedback = self._slates[rows, window], self._feedback[rows, window]
+        else:
+            slates, feedback = self._slates[:, window], self._feedback[:, window]
             if self.copy:
                 slates = self._own["slates"].copy(slates)
                 feedback = self._own["feedback"].copy(feedback)
-        else:
-            users = self.users.take(rows)
-            slates, feedback = self._slates[rows, window], self._feedback[rows, window]
         observation: Observation = {
             "slates": slates,
             "feedback": feedback,
-            "request": self.simulator.requests(users),
-            "time": clock_features(users.clock),
+            "request": request,
+            "time": clock_features(clock),
         }
         if self.simulator.items_churn:
-            observation["available"] = self.simulator.available(users, self._mask(rows))
+            observation["available"] = self.simulator.available_at(clock, self._mask(rows))
         return observation
 
     def _mask(self, rows: Ints | None) -> npt.NDArray[np.int8] | None:

@@ -165,7 +165,7 @@ def log_slates(
             explore, where, topic = uniform[user, i], uniform[user, slots + i], topics[i % 2, user]
             anywhere = explore < exploration
             if anywhere and by_topic:
-                topic = np.int64(explore / exploration * (len(first) - 1)) % (len(first) - 1)
+                topic = min(np.int64(explore / exploration * (len(first) - 1)), len(first) - 2)
             count = living[hour, topic]
             if count == 0 or (anywhere and not by_topic):
                 out[user, i] = np.int64(where * len(members))

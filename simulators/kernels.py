@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .streams import Floats
 
 Real: TypeAlias = float | np.float32
+Place: TypeAlias = int | np.uint32
 
 compiled = njit(cache=True, error_model="numpy", nogil=True)
 # Sums whose order is the compiler's, the same for every user: for SIMD.
@@ -27,7 +28,7 @@ _LEAST = np.float32(1e-12)  # a shorter vector has no direction
 
 
 @_summing
-def _dot(a: Floats, i: int, b: Floats, j: int, size: int) -> Real:
+def _dot(a: Floats, i: Place, b: Floats, j: Place, size: int) -> Real:
     total = _ZERO
     for d in range(size):
         total += a[i, d] * b[j, d]
@@ -67,8 +68,9 @@ def approach(taste: Floats, attributes: Floats, item: np.ndarray, eta: Real) -> 
     for user in range(users):
         if item[user] < 0:
             continue
+        row = np.uint32(item[user])
         for d in range(size):
-            taste[user, d] += eta * (attributes[item[user], d] - taste[user, d])
+            taste[user, d] += eta * (attributes[row, d] - taste[user, d])
         scale = _ONE / max(np.sqrt(_dot(taste, user, taste, user, size)), _LEAST)
         for d in range(size):
             taste[user, d] *= scale
@@ -78,28 +80,31 @@ def approach(taste: Floats, attributes: Floats, item: np.ndarray, eta: Real) -> 
 def add_rows(out: Floats, table: Floats, row: np.ndarray) -> None:
     """Adds rows ``row`` [B] of a ``table`` to ``out`` [B, D]."""
     for user in range(len(out)):
+        place = np.uint32(row[user])  # never negative, so that the loop below can be SIMD
         for d in range(out.shape[1]):
-            out[user, d] += table[row[user], d]
+            out[user, d] += table[place, d]
 
 
 @compiled
 def products(vectors: Floats, onto: Floats) -> Floats:
     """[B, n] products of ``vectors`` [B, D or more] with the rows of ``onto`` [n, D]."""
-    out = np.empty((len(vectors), len(onto)), np.float32)
+    count, size = onto.shape
+    out = np.empty((len(vectors), count), np.float32)
     for user in range(len(vectors)):
-        for i in range(len(onto)):
-            out[user, i] = _dot(vectors, user, onto, i, onto.shape[1])
+        for i in range(count):
+            out[user, i] = _dot(vectors, user, onto, i, size)
     return out
 
 
 @compiled
 def match(features: Floats, query: Floats, items: np.ndarray) -> Floats:
     """[B, M] products of the users' queries [B, F] with the features of ``items`` [B, M]."""
-    users, count = items.shape
+    (users, count), size, last = items.shape, query.shape[1], len(features) - 1
     out = np.empty((users, count), np.float32)
     for user in range(users):
         for i in range(count):
-            out[user, i] = _dot(features, items[user, i], query, user, query.shape[1])
+            row = np.uint32(min(max(items[user, i], 0), last))
+            out[user, i] = _dot(features, row, query, user, size)
     return out
 
 

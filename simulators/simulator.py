@@ -17,7 +17,7 @@ from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int8]
-_BLOCK = 32  # users started at once, so that their warm-ups fit the cache
+_BLOCK = 64  # users started at once, so that their warm-ups fit the cache
 
 
 class Simulator:
@@ -224,9 +224,13 @@ class Simulator:
 
     def available(self, users: Users, out: Mask | None = None) -> Mask:
         """[B, N] 1 where an item can be taken at the user's clock, written to ``out`` if given."""
+        return self.available_at(users.clock, out)
+
+    def available_at(self, clock: Floats, out: Mask | None = None) -> Mask:
+        """[B, N] 1 where an item can be taken at the ``clock`` [B], written to ``out`` if given."""
         if self._lifecycle is None:
-            return np.ones((len(users), len(self.worth)), np.int8)
-        return self._lifecycle.available(self.world, users, out)
+            return np.ones((len(clock), len(self.worth)), np.int8)
+        return self._lifecycle.available(self.world, clock, out)
 
     def requests(self, users: Users) -> Ints:
         """[B] what the users ask for now, 0 for nothing in particular."""

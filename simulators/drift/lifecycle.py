@@ -14,7 +14,7 @@ from ..compiled import kernels
 from ..streams import Floats
 from ..users import Ints, Users
 from ..world import Indices, Stock, World
-from .base import Drift, hour
+from .base import Drift
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class ItemLifecycle(Drift):
         kernels.add_by_age(utility, tables.by_age, tables.born, users.clock, items)
 
     def available(
-        self, world: World, users: Users, out: npt.NDArray[np.int8] | None = None
+        self, world: World, clock: Floats, out: npt.NDArray[np.int8] | None = None
     ) -> npt.NDArray[np.int8]:
-        """[B, N] 1 where an item is alive at the user's clock, written to ``out`` if given."""
-        now = hour(users, self.period)
+        """[B, N] 1 where an item is alive at the ``clock`` [B], written to ``out`` if given."""
+        now = kernels.hours(clock, self.period)
         return alive(self, world).take(now, axis=0, out=out, mode="clip")  # fills in place
 
     def stock(self, world: World) -> Stock:
