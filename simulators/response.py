@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -34,11 +33,6 @@ class Outcome:
     consumed: npt.NDArray[np.bool_]
     grade: Floats
     reward: Floats
-
-    @cached_property
-    def takers(self) -> Ints:
-        """[R] the users who took something."""
-        return self.consumed.nonzero()[0]
 
     @property
     def feedback(self) -> Floats:
