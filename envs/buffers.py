@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_SMALL = 1 << 16  # bytes; a new array of fewer costs nothing
 _MOST = 4  # arrays that are kept; a caller who holds on to more gets new ones
 
 
@@ -24,6 +25,8 @@ class Buffers:
 
     def copy(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A copy of ``array`` that is the caller's own."""
+        if array.nbytes < _SMALL:
+            return array.copy()
         lent = self.lend(array.shape, array.dtype)
         np.copyto(lent, array)
         return lent

@@ -300,7 +300,7 @@ def test_any_legal_configuration_and_any_legal_slates(options, users, seed, data
 def test_memory_of_observations_is_used_again_only_when_nobody_sees_it():
     from driftrec.envs.buffers import Buffers
 
-    source, buffers = np.arange(6.0).reshape(2, 3), Buffers()
+    source, buffers = np.arange(30_000.0).reshape(300, 100), Buffers()
     kept = [buffers.copy(source + i) for i in range(6)]  # more than are kept
     window = kept[1][:, 1:]  # a view of an array that is let go
     address = kept[0].ctypes.data
