@@ -122,6 +122,22 @@ def choose_logit(utility: Floats, uniform: Floats, shift: Floats, outside: Real)
 
 
 @compiled
+def share_watched(
+    utility: Floats, uniform: Floats, middle: Real, width: Real, noise: Real, least: Real
+) -> Floats:
+    """[B] sigmoid((utility - middle) / width + noise l), at least ``least``.
+
+    l is standard logistic, drawn by the first of the numbers ``uniform`` [B, n].
+    """
+    out = np.empty_like(utility)
+    for user in range(len(utility)):
+        odds = uniform[user, 0] / (_ONE - uniform[user, 0])
+        logit = (utility[user] - middle) / width + noise * _log(odds)
+        out[user] = max(_ONE / (_ONE + np.exp(-logit)), least)
+    return out
+
+
+@compiled
 def pick(weights: Floats, uniform: Floats) -> np.ndarray:
     """[n, B] indices drawn from each row of ``weights`` [B, C], by uniform numbers [n, B]."""
     draws, users = uniform.shape

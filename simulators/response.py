@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .catalog import Catalog
-from .compiled import kernels
+from .compiled import draws, kernels
 from .streams import Floats
 from .users import Ints
 
@@ -113,8 +113,9 @@ class Watch:
         return catalog.value
 
     def grade(self, utility: Floats, uniform: Floats) -> Floats:  # noqa: D102
-        odds = uniform[:, 0] / (1 - uniform[:, 0])
-        return np.maximum(self._share(utility, odds), _LEAST)
+        middle, width, noise = (np.float32(v) for v in (self.middle, self.width, self.noise))
+        share: Floats = draws.share_watched(utility, uniform, middle, width, noise, _LEAST)
+        return share
 
     def likelihood(self, grade: Floats, utility: Floats) -> Floats:
         """The logistic density of the noise; at the least grade, all of its mass up to there."""
