@@ -1,6 +1,6 @@
 """Where jobs run: worker processes of this machine, or Ray's, on one machine or on many.
 
-An engine is a function from a number of workers to a context that gives an
+An engine is a function from a number of workers to a context that gives a
 ``concurrent.futures.Executor``; when the context is left, its workers are gone. Every worker has
 one thread, so an engine decides how long the jobs take and never what comes out.
 """
@@ -86,9 +86,13 @@ def on_ray(workers: int, address: str | None = None) -> Iterator[Executor]:
     import ray
 
     with _one_thread(RAY_USAGE_STATS_ENABLED="0"):  # Ray tells its makers nothing
-        size = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+        own: dict[str, Any] = {}
+        if address is None:  # what jobs hand over is small: it goes by files
+            own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": 2**27}
         try:
-            ray.init(address=address or "local", logging_level=logging.ERROR, **size)
+            ray.init(
+                address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own
+            )
         except ConnectionError as error:
             raise UserError(f"no Ray cluster at {address!r}: {error}") from None
         pool = _Ray()

@@ -104,7 +104,7 @@ def run_jobs(
                 if len(running) >= max(workers, 1):
                     break
                 queue.remove(job)
-                running[pool.submit(run_job, run, job, folder)] = job
+                running[pool.submit(run_job, run, job, folder.resolve())] = job
             if not running:
                 missing = {need for job in queue for need in job.needs} - finished
                 raise ValueError(f"jobs need results that no job gives: {sorted(missing)}")
