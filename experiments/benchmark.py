@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -55,7 +55,7 @@ def run_benchmark(
     check_writable(out)
     folder = out / JOBS
     claim_folder(preset, folder)
-    with timed(folder):
+    with timed(folder) as stamp:
         return run_jobs(
             jobs_of(preset),
             run,
@@ -64,6 +64,7 @@ def run_benchmark(
             progress=progress,
             share=share_done,
             engine=engine,
+            on_done=stamp,
         )
 
 
@@ -81,14 +82,21 @@ def claim_folder(preset: Preset, folder: Path) -> None:
 
 
 @contextmanager
-def timed(folder: Path) -> Iterator[None]:
-    """Add the wall time of the block to that of ``folder``, however the block ends."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds = wall_seconds(folder) + time.perf_counter() - started
+def timed(folder: Path) -> Iterator[Callable[[], None]]:
+    """Add the wall time of the block to that of ``folder``.
+
+    What the block calls now and then writes the time so far, in case that the process is killed.
+    """
+    before, started = wall_seconds(folder), time.perf_counter()
+
+    def stamp() -> None:
+        seconds = before + time.perf_counter() - started
         write_json(folder / "wall.json", {"seconds": seconds})
+
+    try:
+        yield stamp
+    finally:
+        stamp()
 
 
 def wall_seconds(folder: Path) -> float:

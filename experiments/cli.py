@@ -124,8 +124,7 @@ def benchmark(
     if as_json:
         echo_json({"folder": str(out), "scores": report.scores, "findings": report.findings})
         return
-    typer.echo(f"\n{report.table}\n")
-    typer.echo("\n".join(report.findings))
+    typer.echo("\n".join(["", report.table, "", *report.findings]))
     typer.echo(f"\nreport: {out / 'report.html'}")
 
 

@@ -74,6 +74,7 @@ def run_jobs(
     progress: bool | None = False,
     share: Share = lambda job, folder: 0.0,
     engine: Engine = local,
+    on_done: Callable[[], None] = lambda: None,
 ) -> int:
     """Do every job that has no result yet.
 
@@ -86,6 +87,7 @@ def run_jobs(
         progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
         share: how much of a running job is done, in [0, 1], for the bar.
         engine: where the workers are.
+        on_done: called after each job.
 
     Returns:
         How many jobs were done now.
@@ -113,6 +115,7 @@ def run_jobs(
                 job = running.pop(future)
                 _raise_failure(future, job, folder)
                 finished.add(job.name)
+                on_done()
                 note(progress, f"[{len(finished)}/{len(jobs)}] {job.name}")
             _show(shown, jobs, finished, running.values(), folder, share)
     return len(todo)

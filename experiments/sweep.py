@@ -121,7 +121,7 @@ FULL = Sweep(
         ),
         training_seeds=(1, 2),
         validations=4,
-        validation_users=192,
+        validation_users=128,
         users=400,
         references=("static-interest", "moving-average", "discounted-linucb"),
     ),
@@ -158,7 +158,7 @@ def run_sweep(
     folder, cells = out / CELLS, sweep.cells()
     for cell in cells:
         claim_folder(cell.preset, folder / cell.name / JOBS)
-    with timed(folder):
+    with timed(folder) as stamp:
         return run_jobs(
             [job for cell in cells for job in cell.jobs()],
             run,
@@ -167,6 +167,7 @@ def run_sweep(
             progress=progress,
             share=share_done,
             engine=engine,
+            on_done=stamp,
         )
 
 

@@ -34,6 +34,8 @@ NOTES = (
     "environment's unit.",
     "advantage: score / static-interest's - 1, with its paired stratified bootstrap 95 % interval. "
     "It grows or shrinks where the intervals of its first and its last point lie apart.",
+    "without drift, what is left of an advantage is what goes on being learned of a taste that "
+    "stays; static-interest knows of it what the history tells.",
     "best bandit: that of the adaptive agents without training that is ahead on the validation "
     "users of the cell.",
 )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from driftrec.experiments.benchmark import wall_seconds
 from driftrec.experiments.cli import app
 from driftrec.experiments.engines import make_engine
 from driftrec.experiments.errors import UserError
@@ -99,7 +100,9 @@ def test_a_killed_sweep_ends_with_the_same_numbers(whole: Path, tmp_path: Path) 
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)  # the workers too, wherever they are
     process.wait()
+    before = wall_seconds(out / CELLS)
     assert 0 < run_sweep(SWEEP, out, workers=1) < 2 * 8
+    assert wall_seconds(out / CELLS) > before
     assert_same(out, whole)
 
 
