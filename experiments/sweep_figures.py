@@ -67,11 +67,12 @@ def profiles(table: pd.DataFrame, title: str = "") -> Figure:
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(sorted(table["strength"].unique()), title, share_y=True)
         handles: dict[str, _Line] = {}
-        used = dict.fromkeys(KIND_COLORS, 0)
+        taken = set(AGENT_COLORS.values())
         for agent, rows in table.groupby("agent", sort=False):
             kind = str(rows["kind"].iloc[0])
-            color = AGENT_COLORS.get(str(agent)) or KIND_COLORS[kind][used[kind]]
-            used[kind] += 1
+            free = [color for color in KIND_COLORS[kind] if color not in taken]
+            color = AGENT_COLORS.get(str(agent)) or (free or KIND_COLORS[kind])[0]
+            taken.add(color)
             handles[str(agent)] = (color, "", _DASHES.get(kind, "-"))
             for strength, axes in panels.items():
                 line = rows[rows["strength"] == strength]

@@ -21,6 +21,7 @@ from driftrec.experiments.grid import Job, run_job
 from driftrec.experiments.plot import plot
 from driftrec.experiments.presets import Baseline, Learner, Preset
 from driftrec.experiments.sweep import CELLS, FULL, Sweep
+from driftrec.experiments.sweep_figures import profiles
 from driftrec.experiments.sweep_report import write_sweep_report
 from driftrec.experiments.sweep_results import (
     advantage_table,
@@ -202,6 +203,15 @@ def test_profiles_are_measured_by_the_oracle(folder: Path) -> None:
     level = profile[(profile["strength"] == 2) & np.isclose(profile["threshold"], 0.7)]
     level = level.set_index("agent")["share"]
     assert level["interest-attention (PPO)"] > level["static-interest"]
+
+
+def test_agents_are_told_apart_in_the_profiles(folder: Path) -> None:
+    table = profile_table(load_sweep(folder))
+    rival = table[table["agent"] == "oracle"].assign(agent="bayes-filter")
+    figure = profiles(pd.concat([rival, table]))
+    assert len(figure.axes) >= 3
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == table["agent"].nunique() + 1
 
 
 # --- the folder ---------------------------------------------------------------------------------
