@@ -2,9 +2,9 @@
 
     python benchmarks/readme.py
 
-A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->`` or
-``<!-- gate -->`` and ``<!-- end -->`` is written anew from ``results/NAME/report.md`` or
-``results/gate.json``; all else is left as it is.
+A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->``,
+``<!-- advantages NAME -->`` or ``<!-- gate -->`` and ``<!-- end -->`` is written anew from
+``results/NAME/report.md`` or ``results/gate.json``; all else is left as it is.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def levels(report: str) -> str:
     return "\n".join(lines)
 
 
+def advantages(report: str) -> str:
+    """The whole table of a sweep's report."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in _table(report, 99))
+
+
 def gate() -> str:
     """The table of the gate."""
     return summary(json.loads((ROOT / "results/gate.json").read_text())["reports"])
@@ -64,8 +69,13 @@ def render(text: str) -> str:
         if kind == "gate":
             return f"{start}{gate()}\n{end}"
         report = (ROOT / "results" / name / "report.md").read_text(encoding="utf-8")
-        made = {"findings": findings, "scores": scores, "levels": levels}[kind](report)
-        return f"{start}{made}\n{end}"
+        makers = {
+            "findings": findings,
+            "scores": scores,
+            "levels": levels,
+            "advantages": advantages,
+        }
+        return f"{start}{makers[kind](report)}\n{end}"
 
     return _BLOCK.sub(block, text)
 

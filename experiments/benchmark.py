@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .engines import Engine, local
 from .evaluate import evaluate
 from .files import check_writable, write_json
 from .grid import Job, claim, read_result, run_jobs
@@ -28,7 +30,12 @@ JOBS = "runs"  # below the benchmark's folder: what the jobs leave; the report i
 
 
 def run_benchmark(
-    preset: Preset, out: Path, *, workers: int = 2, progress: bool | None = False
+    preset: Preset,
+    out: Path,
+    *,
+    workers: int = 2,
+    progress: bool | None = False,
+    engine: Engine = local,
 ) -> int:
     """Do what is left of a benchmark in ``out``.
 
@@ -37,6 +44,7 @@ def run_benchmark(
         out: the benchmark's folder, new or of an interrupted benchmark with the same settings.
         workers: processes; 0 does the jobs in this one.
         progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
+        engine: where the workers are.
 
     Returns:
         How many jobs were done now; 0 where everything was there.
@@ -46,28 +54,55 @@ def run_benchmark(
     """
     check_writable(out)
     folder = out / JOBS
+    claim_folder(preset, folder)
+    with timed(folder) as stamp:
+        return run_jobs(
+            jobs_of(preset),
+            run,
+            folder,
+            workers=workers,
+            progress=progress,
+            share=share_done,
+            engine=engine,
+            on_done=stamp,
+        )
+
+
+def claim_folder(preset: Preset, folder: Path) -> None:
+    """Take ``folder`` for the jobs of a preset, or continue those that are there.
+
+    Raises:
+        UserError: where it holds other settings.
+    """
     env = make_batch(preset.env, 1, preset.env_options)
     settings = preset.settings() | {"world": describe(preset.env, env)}
     env.close()
     record = {"versions": versions(), "git_commit": git_commit(), "hardware": hardware()}
     claim(folder, settings, record)
-    started = time.perf_counter()
+
+
+@contextmanager
+def timed(folder: Path) -> Iterator[Callable[[], None]]:
+    """Add the wall time of the block to that of ``folder``.
+
+    What the block calls now and then writes the time so far, in case that the process is killed.
+    """
+    before, started = wall_seconds(folder), time.perf_counter()
+
+    def stamp() -> None:
+        seconds = before + time.perf_counter() - started
+        write_json(folder / "wall.json", {"seconds": seconds})
+
     try:
-        return run_jobs(
-            jobs_of(preset), run, folder, workers=workers, progress=progress, share=share_done
-        )
+        yield stamp
     finally:
-        _add_wall_seconds(folder, time.perf_counter() - started)
+        stamp()
 
 
 def wall_seconds(folder: Path) -> float:
     """Wall time of a benchmark so far, interruptions not counted."""
     path = folder / "wall.json"
     return float(read_result("wall", folder)["seconds"]) if path.is_file() else 0.0
-
-
-def _add_wall_seconds(folder: Path, seconds: float) -> None:
-    write_json(folder / "wall.json", {"seconds": wall_seconds(folder) + seconds})
 
 
 def jobs_of(preset: Preset) -> list[Job]:

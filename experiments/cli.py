@@ -12,9 +12,12 @@ import typer
 from . import privacy_cli, serving_cli, training_cli, tuning_cli  # noqa: F401  (register)
 from .options import (
     DEFAULT_ENV,
+    Address,
     AsJson,
     Catalog,
     Drift,
+    Engine,
+    EnvIds,
     EnvOption,
     Horizon,
     MaybeEnvId,
@@ -22,6 +25,8 @@ from .options import (
     SettingsFile,
     SlateSize,
     Strength,
+    Strengths,
+    Workers,
     app,
     command,
     echo_json,
@@ -75,11 +80,13 @@ def evaluate(
 @command("driftrec benchmark --preset demo --out results/demo")
 def benchmark(
     out: Annotated[Path, typer.Option("--out", help="Folder, new or to be continued.")],
-    preset: Annotated[str, typer.Option("--preset", help="demo.")] = "demo",
-    env: MaybeEnvId = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="demo, standard, networks or full (a sweep of drift).")
+    ] = "demo",
+    env: EnvIds = None,
     catalog: Catalog = None,
     drift: Drift = None,
-    drift_strength: Strength = None,
+    drift_strength: Strengths = None,
     slate_size: SlateSize = None,
     horizon: Horizon = None,
     env_option: EnvOption = None,
@@ -91,7 +98,9 @@ def benchmark(
             "options; repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: this one.")] = 2,
+    workers: Workers = 2,
+    engine: Engine = "local",
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate a preset's agents on the same users, and write the report.
@@ -100,21 +109,22 @@ def benchmark(
     """
     from .commands import benchmark_command
 
-    options = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
     report = benchmark_command(
         preset,
-        env,
-        options,
+        env or (),
+        drift_strength or (),
+        env_options(catalog, drift, None, slate_size, horizon, env_option),
         out,
         settings=settings or (),
         workers=workers,
+        engine=engine,
+        address=address,
         progress=False if as_json else None,
     )
     if as_json:
         echo_json({"folder": str(out), "scores": report.scores, "findings": report.findings})
         return
-    typer.echo(f"\n{report.table}\n")
-    typer.echo("\n".join(report.findings))
+    typer.echo("\n".join(["", report.table, "", *report.findings]))
     typer.echo(f"\nreport: {out / 'report.html'}")
 
 

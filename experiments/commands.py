@@ -15,7 +15,9 @@ from .worlds import DEFAULT_ENV, check_env_id
 
 if TYPE_CHECKING:
     from .evaluate import EvaluationResult
+    from .presets import Preset
     from .report import Report
+    from .sweep import Sweep
 
 
 def evaluate_command(
@@ -101,36 +103,82 @@ def summarize(result: EvaluationResult) -> dict[str, Any]:
 
 def benchmark_command(
     name: str,
-    env: str | None,
+    envs: Sequence[str],
+    strengths: Sequence[float],
     options: Mapping[str, Any],
     out: Path,
     *,
     settings: Sequence[Path] = (),
     workers: int = 2,
+    engine: str = "local",
+    address: str | None = None,
     progress: bool | None = None,
 ) -> Report:
     """Run a preset, or continue it, and write its report.
 
+    Args:
+        name: of the preset.
+        envs: environment ids; one at most unless the preset is a sweep.
+        strengths: of drift; one at most unless the preset is a sweep.
+        options: of the environments.
+        out: the benchmark's folder.
+        settings: results of ``driftrec tune``.
+        workers: jobs at once.
+        engine: where they run, "local" or "ray".
+        address: of a Ray cluster.
+        progress: as ``run_benchmark``.
+
     Raises:
-        UserError: for an unknown preset, or settings that are not for it; and as ``run_benchmark``.
+        UserError: for an unknown preset, several environments or strengths for a preset of one, or
+            settings that are not for it; and as ``run_benchmark`` and ``make_engine``.
     """
-    from .benchmark import run_benchmark
+    from .engines import make_engine
     from .presets import PRESETS
+    from .sweep import SWEEPS
+
+    if name not in PRESETS | SWEEPS:
+        raise UserError(f"preset must be one of {', '.join(PRESETS | SWEEPS)}, got {name!r}")
+    how: dict[str, Any] = {
+        "workers": workers,
+        "engine": make_engine(engine, address),
+        "progress": progress,
+    }
+    if name in SWEEPS:
+        if settings:
+            raise UserError(f"settings are tuned for one environment, got preset {name} of several")
+        return _sweep(SWEEPS[name].restricted(envs, strengths).with_options(options), out, how)
+    for given in (envs, strengths):
+        if len(given) > 1:
+            raise UserError(f"preset {name} takes one environment and one drift, got {[*given]}")
+    options = {**options, **({"drift_strength": strengths[0]} if strengths else {})}
+    preset = PRESETS[name]
+    preset = replace(
+        preset,
+        env=check_env_id(envs[0] if envs else preset.env),
+        env_options={**preset.env_options, **options},
+    )
+    return _benchmark(preset, settings, out, how)
+
+
+def _benchmark(
+    preset: Preset, settings: Sequence[Path], out: Path, how: Mapping[str, Any]
+) -> Report:
+    from .benchmark import run_benchmark
     from .report import write_report  # now, so that nothing fails after minutes of work
     from .results import load_benchmark
     from .settings import read_settings, with_settings
 
-    if name not in PRESETS:
-        raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
-    preset = PRESETS[name]
-    preset = replace(
-        preset,
-        env=check_env_id(env or preset.env),
-        env_options={**preset.env_options, **options},
-    )
-    preset = with_settings(preset, [read_settings(path) for path in settings])
-    run_benchmark(preset, out, workers=workers, progress=progress)
+    run_benchmark(with_settings(preset, [read_settings(path) for path in settings]), out, **how)
     return write_report(load_benchmark(out))
+
+
+def _sweep(sweep: Sweep, out: Path, how: Mapping[str, Any]) -> Report:
+    from .sweep import run_sweep
+    from .sweep_report import write_sweep_report
+    from .sweep_results import load_sweep
+
+    run_sweep(sweep, out, **how)
+    return write_sweep_report(load_sweep(out))
 
 
 def recommend_command(

@@ -1,4 +1,4 @@
-"""A grid of independent jobs in a pool of processes, resumable after any interruption.
+"""A grid of independent jobs among several workers, resumable after any interruption.
 
 A job is done when its result file exists; the file is written last and renamed into place. So
 whatever ends a run (Ctrl-C, a full disk, a killed machine), starting it again does what is left.
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .engines import Engine, local
 from .errors import UserError
 from .files import read_json, write_json
 from .progress import bar, note
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SETTINGS = "settings.json"
 _REFRESH = 1.0  # seconds between looks at running jobs
 
@@ -76,6 +73,8 @@ def run_jobs(
     workers: int = 2,
     progress: bool | None = False,
     share: Share = lambda job, folder: 0.0,
+    engine: Engine = local,
+    on_done: Callable[[], None] = lambda: None,
 ) -> int:
     """Do every job that has no result yet.
 
@@ -87,6 +86,8 @@ def run_jobs(
         workers: processes, each with one thread; 0 does the jobs in this process.
         progress: True draws a bar, False is silent; None draws it on a terminal, else prints lines.
         share: how much of a running job is done, in [0, 1], for the bar.
+        engine: where the workers are.
+        on_done: called after each job.
 
     Returns:
         How many jobs were done now.
@@ -98,14 +99,14 @@ def run_jobs(
     todo = sorted((j for j in jobs if not j.done(folder)), key=lambda j: -j.seconds)
     finished = {job.name for job in jobs} - {job.name for job in todo}
     running: dict[Future[None], Job] = {}
-    with _bar(jobs, folder, progress) as shown, _pool(workers) as pool:
+    with _bar(jobs, folder, progress) as shown, engine(workers) as pool:
         queue = list(todo)
         while queue or running:
             for job in [j for j in queue if finished.issuperset(j.needs)]:
                 if len(running) >= max(workers, 1):
                     break
                 queue.remove(job)
-                running[pool.submit(run_job, run, job, folder)] = job
+                running[pool.submit(run_job, run, job, folder.resolve())] = job
             if not running:
                 missing = {need for job in queue for need in job.needs} - finished
                 raise ValueError(f"jobs need results that no job gives: {sorted(missing)}")
@@ -114,6 +115,7 @@ def run_jobs(
                 job = running.pop(future)
                 _raise_failure(future, job, folder)
                 finished.add(job.name)
+                on_done()
                 note(progress, f"[{len(finished)}/{len(jobs)}] {job.name}")
             _show(shown, jobs, finished, running.values(), folder, share)
     return len(todo)
@@ -123,45 +125,12 @@ def _raise_failure(future: Future[None], job: Job, folder: Path) -> None:
     error = future.exception()
     if error is None:
         return
-    if isinstance(error, BrokenProcessPool):
+    if isinstance(error, BrokenExecutor):
         raise UserError(
             f"a worker died during {job.name} (out of memory?): "
             f"the same command continues in {folder.parent}"
         ) from error
     raise UserError(f"job {job.name} failed: {type(error).__name__}: {error}") from error
-
-
-class _Inline(Executor):
-    """Does what is submitted at once, in this process."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    """A pool of fresh processes that are gone when the block is left, however it is left."""
-    if workers == 0:
-        yield _Inline()
-        return
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # workers inherit it before torch loads
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @contextmanager

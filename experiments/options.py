@@ -39,6 +39,24 @@ Drift = Annotated[
 Strength = Annotated[
     float | None, typer.Option("--drift-strength", help="0: the world stands still, 1: the preset.")
 ]
+EnvIds = Annotated[
+    list[str] | None, typer.Option("--env", help="Environment id; repeatable where many are run.")
+]
+Strengths = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--drift-strength",
+        "--strength",
+        help="0: the world stands still, 1: the preset; repeatable where many are run.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Jobs at once; 0: one by one in this process.")
+]
+Engine = Annotated[str, typer.Option("--engine", help="Where jobs run: local or ray.")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster; else Ray starts on this machine.")
+]
 SlateSize = Annotated[int | None, typer.Option("--slate-size", help="K, items in a slate.")]
 Horizon = Annotated[int | None, typer.Option("--horizon", help="Requests until a session is cut.")]
 EnvOption = Annotated[

@@ -1,4 +1,4 @@
-"""Draw whatever lies in the folders given: training runs, finished benchmarks."""
+"""Draw whatever lies in the folders given: training runs, finished benchmarks and sweeps."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from .grid import SETTINGS
 from .report import write_figures
 from .results import load_benchmark, score_table, training_curves
 from .runs import CONFIG
+from .sweep_report import write_sweep_figures
+from .sweep_results import advantage_table, is_sweep, load_sweep
 
 
 def plot(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Draw reward curves of the run folders and all figures of the benchmarks in ``paths``.
+    """Draw reward curves of the run folders and all figures of the others in ``paths``.
 
     Args:
-        paths: run folders and benchmark folders, in any mixture.
+        paths: folders of runs, benchmarks and sweeps, in any mixture.
         out: where the figures go; of several benchmarks each gets a folder of its own below it.
 
     Returns:
         The files written.
 
     Raises:
-        UserError: for a path that is neither, or a folder that cannot be written.
+        UserError: for a path that is none of these, or a folder that cannot be written.
     """
     runs = [path for path in paths if (path / CONFIG).is_file()]
-    benchmarks = [path for path in paths if (path / JOBS / SETTINGS).is_file()]
+    benchmarks = [path for path in paths if (path / JOBS / SETTINGS).is_file() or is_sweep(path)]
     for path in paths:
         if path not in runs and path not in benchmarks:
             raise UserError(f"{path} is neither a run folder nor a benchmark")
@@ -41,6 +43,15 @@ def plot(paths: Sequence[Path], out: Path) -> list[Path]:
     alone = len(benchmarks) == 1 and not runs
     for path in benchmarks:
         folder = out if alone else out / path.resolve().name
-        results = load_benchmark(path)
-        written += write_figures(results, score_table(results), folder)
+        written += _of_sweep(path, folder) if is_sweep(path) else _of_benchmark(path, folder)
     return written
+
+
+def _of_benchmark(path: Path, folder: Path) -> list[Path]:
+    results = load_benchmark(path)
+    return write_figures(results, score_table(results), folder)
+
+
+def _of_sweep(path: Path, folder: Path) -> list[Path]:
+    results = load_sweep(path)
+    return write_sweep_figures(results, advantage_table(results), folder)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from .figures import recovery as draw_recovery
 from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
+from .page import Page
 from .pretraining import PRETRAINING, describe_stages, stages
 from .recovery import AFTER
 from .results import (
@@ -93,10 +91,8 @@ def write_report(results: BenchmarkResults) -> Report:
     write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
     write_figures(results, table, folder)
     shown, found = shown_table(table), tuple(findings(results))
-    setting = describe_setting(results)
     title = f"driftrec benchmark: {results.settings['name']} on {results.settings['env']}"
-    write_text(folder / "report.md", _markdown(title, found, shown, setting))
-    write_text(folder / "report.html", _html(title, found, shown, setting, folder))
+    Page(title, found, shown, NOTES, CAPTIONS, describe_setting(results)).write(folder)
     scores = json.loads(table.to_json(orient="records"))  # NaN and infinity become null
     return Report(folder, scores, shown.to_string(index=False, justify="right"), found)
 
@@ -219,51 +215,3 @@ def tuned_text(results: BenchmarkResults) -> str:
     """Which configurations the baselines were given."""
     parts = [f"{name} {config}" for name, config in results.tuned.items()]
     return "; ".join(parts) or "none"
-
-
-def _markdown(
-    title: str, found: Sequence[str], shown: pd.DataFrame, setting: Sequence[tuple[str, str]]
-) -> str:
-    lines = [f"# {title}", "", *(f"- {sentence}" for sentence in found), "", "## Scores", ""]
-    lines += [_row(shown.columns), _row(["---"] + ["---:"] * (shown.shape[1] - 1))]
-    lines += [_row(values) for values in shown.itertuples(index=False)]
-    lines += ["", *(f"- {note}" for note in NOTES), "", "## Figures", ""]
-    for name, caption in CAPTIONS.items():
-        lines += [f"![{name}]({name}.png)", "", caption, ""]
-    lines += ["## What was run", "", "| | |", "|---|---|"]
-    return "\n".join([*lines, *(_row(pair) for pair in setting)]) + "\n"
-
-
-def _row(values: Any) -> str:
-    return "| " + " | ".join(map(str, values)) + " |"
-
-
-def _html(
-    title: str,
-    found: Sequence[str],
-    shown: pd.DataFrame,
-    setting: Sequence[tuple[str, str]],
-    folder: Path,
-) -> str:
-    figures = []
-    for name, caption in CAPTIONS.items():
-        data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
-        image = f'<img alt="{name}" src="data:image/png;base64,{data}">'
-        figures.append(f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>")
-    rows = [
-        f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(text)}</td></tr>'
-        for name, text in setting
-    ]
-    template = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=html.escape(title),
-        findings=_bullets(found),
-        scores=shown.to_html(index=False, border=0),
-        notes=_bullets(NOTES),
-        figures="\n".join(figures),
-        setting=f"<table>{''.join(rows)}</table>",
-    )
-
-
-def _bullets(sentences: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(s)}</li>" for s in sentences) + "</ul>"

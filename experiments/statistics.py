@@ -6,8 +6,8 @@ and users with replacement within their stratum, so an interval covers the luck 
 well as the luck of whom one met.
 
 Sources: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice", for the
-interquartile mean and the probability of improvement; Efron & Tibshirani (1993), chapter 13, for
-the percentile interval.
+interquartile mean, the probability of improvement and the performance profile; Efron & Tibshirani
+(1993), chapter 13, for the percentile interval.
 """
 
 from __future__ import annotations
@@ -122,6 +122,34 @@ def bootstrap_difference(
     return _bootstrap(sides, lambda s: statistic(s[0]) - statistic(s[1]), strata, config)
 
 
+def bootstrap_advantage(
+    ours: Floats,
+    theirs: Floats,
+    statistic: Statistic = interquartile_mean,
+    strata: Integers | None = None,
+    config: BootstrapConfig | None = None,
+) -> Interval:
+    """Interval of ``statistic(ours) / statistic(theirs) - 1``, paired by user.
+
+    Args:
+        ours: [S, U] scores.
+        theirs: [S', U] scores on the same users.
+        statistic: ``[R, S, U] -> [R]``.
+        strata: [U] group of each user.
+        config: how to resample.
+
+    Returns:
+        The advantage, 0.5 for half as much again, and its interval.
+
+    Raises:
+        ValueError: as :func:`bootstrap_difference`, and where theirs is not above zero.
+    """
+    sides = _pair(ours, theirs)
+    if not statistic(sides[1][None])[0] > 0:
+        raise ValueError("theirs must be above zero on the whole, for a ratio to it")
+    return _bootstrap(sides, lambda s: statistic(s[0]) / statistic(s[1]) - 1, strata, config)
+
+
 def improvement_by_user(ours: Floats, theirs: Floats) -> Floats:
     """Share of pairs of seeds in which ``ours`` is ahead, ties counting half, for each user.
 
@@ -149,6 +177,63 @@ def probability_of_improvement(
     """
     sides = _pair(ours, theirs)
     return _bootstrap(sides, lambda s: improvement_by_user(s[0], s[1]).mean(-1), strata, config)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A performance profile with its pointwise bootstrap band.
+
+    Attributes:
+        threshold: [M] scores.
+        share: [M] share of runs above each.
+        low: [M] lower end of the band.
+        high: [M] upper end.
+    """
+
+    threshold: Floats
+    share: Floats
+    low: Floats
+    high: Floats
+
+
+def performance_profile(
+    tasks: Sequence[Floats], thresholds: Floats, config: BootstrapConfig | None = None
+) -> Profile:
+    """Share of runs that score above each threshold, all tasks weighing the same.
+
+    The run-score distribution of Agarwal et al. (2021), section 4.2, where a run is a training seed
+    with a user: F(t) = 1/M sum_m 1/(S U) sum_su 1[x_msu > t]. The bootstrap draws seeds and users
+    of every task apart, so tasks are its strata.
+
+    Args:
+        tasks: [S, U] scores of each task, in units that make tasks comparable.
+        thresholds: [M].
+        config: how to resample.
+
+    Raises:
+        ValueError: for no tasks, or scores that are no finite matrix.
+    """
+    if not tasks:
+        raise ValueError("tasks must hold the scores of at least one task, got none")
+    config = config or BootstrapConfig()
+    thresholds, rng = np.asarray(thresholds, np.float64), np.random.default_rng(config.seed)
+    above = [  # [S, U, M]
+        (_checked(task, "tasks")[:, :, None] > thresholds).astype(np.float64) for task in tasks
+    ]
+    drawn = np.mean([_resampled_means(rng, task, config.resamples) for task in above], axis=0)
+    tail = (1 - config.confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    share = np.mean([task.mean((0, 1)) for task in above], axis=0)
+    return Profile(thresholds, share, low, high)
+
+
+def _resampled_means(rng: np.random.Generator, values: Floats, resamples: int) -> Floats:
+    """[R, M] means of ``[S, U, M]`` over seeds and users drawn anew: how often each was drawn."""
+    num_seeds, num_users, width = values.shape
+    seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples) / num_seeds
+    users = rng.multinomial(num_users, np.full(num_users, 1 / num_users), resamples) / num_users
+    by_user = users @ np.swapaxes(values, 0, 1).reshape(num_users, -1)  # [R, S * M]
+    return np.asarray(np.einsum("rs,rsm->rm", seeds, by_user.reshape(-1, num_seeds, width)))
 
 
 def _bootstrap(

@@ -89,8 +89,13 @@ def test_a_killed_grid_does_only_what_is_left(tmp_path: Path) -> None:
 
 def test_jobs_can_run_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert run_jobs(chain(), work, tmp_path, workers=0) == 3
-    assert read_result("z/last", tmp_path)["total"] == 103
+    done: list[int] = []
+
+    def count() -> None:
+        done.append(len(list(tmp_path.glob("*/*.json"))))
+
+    assert run_jobs(chain(), work, tmp_path, workers=0, on_done=count) == 3
+    assert read_result("z/last", tmp_path)["total"] == 103 and done == [1, 2, 3]
 
 
 def test_a_failing_job_is_named_and_others_keep_their_results(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from scipy import stats
 from driftrec.experiments.statistics import (
     BootstrapConfig,
     bootstrap,
+    bootstrap_advantage,
     bootstrap_difference,
     improvement_by_user,
     interquartile_mean,
     mean,
+    performance_profile,
     probability_of_improvement,
 )
 
@@ -147,3 +149,74 @@ def test_refuses_strata_of_another_length() -> None:
 def test_refuses_an_impossible_confidence() -> None:
     with pytest.raises(ValueError, match="confidence must be in"):
         BootstrapConfig(confidence=95)
+
+
+# --- advantage as a share -------------------------------------------------------------------------
+
+
+def test_a_constant_advantage_has_no_uncertainty_because_users_are_paired(
+    rng: np.random.Generator,
+) -> None:
+    theirs = rng.gamma(2.0, 0.1, (1, 80))
+    gap = bootstrap_advantage(1.5 * theirs, theirs)
+    assert (gap.estimate, gap.low, gap.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_advantage_is_the_ratio_of_the_statistics(scores: np.ndarray) -> None:
+    theirs = scores[:1] ** 2
+    gap = bootstrap_advantage(scores, theirs, mean)
+    assert gap.estimate == pytest.approx(scores.mean() / theirs.mean() - 1)
+    assert gap.low < gap.estimate < gap.high
+
+
+def test_there_is_no_share_of_nothing(scores: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="theirs must be above zero"):
+        bootstrap_advantage(scores, np.zeros((1, 80)))
+
+
+# --- performance profiles -------------------------------------------------------------------------
+
+
+def brute_force_profile(tasks: list[np.ndarray], threshold: float) -> float:
+    """The definition, counted run by run."""
+    shares = []
+    for task in tasks:
+        above = [1 if task[s, u] > threshold else 0 for s, u in np.ndindex(*task.shape)]
+        shares.append(sum(above) / len(above))
+    return sum(shares) / len(shares)
+
+
+def test_a_profile_is_the_share_of_runs_above_each_threshold(rng: np.random.Generator) -> None:
+    tasks = [rng.gamma(2.0, 0.3, (3, 20)), rng.gamma(4.0, 0.3, (2, 50))]
+    thresholds = np.append(np.linspace(0, 2, 9), tasks[0][1, 4])  # one that a run exactly meets
+    profile = performance_profile(tasks, thresholds)
+    assert profile.share == pytest.approx([brute_force_profile(tasks, t) for t in thresholds])
+
+
+def test_the_band_of_a_profile_is_that_of_runs_drawn_one_by_one(rng: np.random.Generator) -> None:
+    tasks = [rng.gamma(2.0, 0.3, (3, 15)), rng.gamma(4.0, 0.3, (2, 12))]
+    thresholds = np.array([0.4, 0.8, 1.2])
+    drawn = []
+    for _ in range(2000):
+        again = []
+        for task in tasks:
+            seeds, users = (rng.integers(0, n, n) for n in task.shape)
+            again.append(task[np.ix_(seeds, users)])
+        drawn.append([np.mean([(task > t).mean() for task in again]) for t in thresholds])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    profile = performance_profile(tasks, thresholds)
+    assert profile.low == pytest.approx(low, abs=0.03)
+    assert profile.high == pytest.approx(high, abs=0.03)
+
+
+def test_the_area_under_a_profile_is_the_mean_score(rng: np.random.Generator) -> None:
+    task = rng.uniform(0, 1, (2, 40))
+    thresholds = (np.arange(2000) + 0.5) / 2000
+    assert performance_profile([task], thresholds).share.mean() == pytest.approx(
+        task.mean(), abs=1e-3
+    )
+
+
+def test_a_profile_needs_tasks() -> None:
+    with pytest.raises(ValueError, match="at least one task, got none"):
+        performance_profile([], np.array([0.5]))
