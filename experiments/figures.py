@@ -33,6 +33,7 @@ AGENT_COLORS = {
     "discounted-linucb": "#0072B2",
     "moving-average": "#56B4E9",
     "oracle": "#009E73",
+    "bayes-filter": "#5bb89f",
 }
 KIND_NAMES = {
     "static": "static interest",

@@ -15,12 +15,13 @@ from .results import load_benchmark, score_table, training_curves
 from .runs import CONFIG
 
 
-def plot(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Draw reward curves of the run folders and all figures of the benchmarks in ``paths``.
+def plot(paths: Sequence[Path], out: Path, users: int = 100) -> list[Path]:
+    """Draw the run folders' reward curves and models at work, and all figures of benchmarks.
 
     Args:
         paths: run folders and benchmark folders, in any mixture.
         out: where the figures go; of several benchmarks each gets a folder of its own below it.
+        users: whom the models serve, see :mod:`.portraits`; 0 draws the reward curves alone.
 
     Returns:
         The files written.
@@ -38,6 +39,10 @@ def plot(paths: Sequence[Path], out: Path) -> list[Path]:
     if runs:
         save(reward_curves(training_curves(runs)), out / "reward_curves.png")
         written.append(out / "reward_curves.png")
+        if users:
+            from .portraits import write_portraits  # imports torch
+
+            written += write_portraits(runs, out, users)
     alone = len(benchmarks) == 1 and not runs
     for path in benchmarks:
         folder = out if alone else out / path.resolve().name

@@ -1,0 +1,106 @@
+"""Where the attention looks around an abrupt shift, and what the interest changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .evaluate import Observation
+from .recovery import AFTER, BEFORE, shifts_of
+from .tracking import Tracking
+
+NEWEST = 5  # slates whose share of the attention is told
+_BLOCK = 16  # users whose maps fit the cache
+
+Floats = npt.NDArray[np.float64]
+
+
+def attends(policy: Any) -> bool:
+    """Whether the interest adjusts the attention of a policy, at every request."""
+    from driftrec.agents.transformer import InterestNetwork
+
+    network = getattr(policy, "network", None)
+    return isinstance(network, InterestNetwork) and bool(
+        network.config.conditioned and network.adaptive
+    )
+
+
+def attention_table(policy: Any, tracking: Tracking) -> pd.DataFrame:
+    """Attention of the newest request, by layer and step around an abrupt shift.
+
+    Args:
+        policy: that attends.
+        tracking: of its sessions, with observations.
+
+    Returns:
+        Columns layer (from 1), offset (0: the first request after the shift), moved: the share of
+        the attention that the interest moves (total variation, mean over heads, users and shifts)
+        with its 95 % interval low, high; newest and newest_plain: the share on the five newest
+        slates, with the interest and without; shifts. No row where nobody shifted.
+
+    Raises:
+        ValueError: for sessions whose observations were not kept.
+    """
+    if not tracking.observations:
+        raise ValueError("tracking must hold observations: track with keep=True")
+    first, user = shifts_of(tracking.result.shifts)
+    if not len(first):
+        return pd.DataFrame(columns=["layer", "offset", "moved"])
+    moved, newest, plain = _attention(policy, tracking.observations)  # [L, B, T] each
+    window = np.arange(-BEFORE, AFTER)
+    cut = [part[:, user[:, None], first[:, None] + window] for part in (moved, newest, plain)]
+    mean = cut[0].mean(1)  # [L, W]
+    half = 1.96 * cut[0].std(1) / np.sqrt(len(first))
+    layers = np.arange(1, len(mean) + 1)
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(layers, len(window)),
+            "offset": np.tile(window, len(layers)),
+            "moved": mean.ravel(),
+            "low": (mean - half).ravel(),
+            "high": (mean + half).ravel(),
+            "newest": cut[1].mean(1).ravel(),
+            "newest_plain": cut[2].mean(1).ravel(),
+            "shifts": len(first),
+        }
+    )
+
+
+def _attention(policy: Any, observations: Sequence[Observation]) -> tuple[Floats, Floats, Floats]:
+    """[L, B, T] each: moved, and the share on the newest slates with the interest and without."""
+    import torch
+
+    from driftrec.agents.explain import attention_of
+    from driftrec.agents.policy import newest, window
+
+    steps, blocks = len(observations), []
+    with torch.no_grad():
+        for start in range(0, len(observations[0]["slates"]), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            seen = [{k: torch.as_tensor(v[rows]) for k, v in o.items()} for o in observations]
+            # As the agent read them: the warm-up's slates, then one a request.
+            parts = zip(window(seen[0]), *map(newest, seen[1:]), strict=True)
+            told = policy.network.perceive(*(torch.cat(part, 1) for part in parts))
+            on, off = (
+                attention_of(policy.network, told, conditioned)[..., -steps:, :]
+                for conditioned in (True, False)
+            )
+            moved = (on - off).abs().sum(-1) / 2
+            shares = [moved, _newest(on, steps), _newest(off, steps)]
+            blocks.append([share.mean(2).double().numpy() for share in shares])
+    whole = [np.concatenate(part, 1) for part in zip(*blocks, strict=True)]
+    return whole[0], whole[1], whole[2]
+
+
+def _newest(maps: Any, steps: int) -> Any:
+    """[..., T] share of rows [..., T, S] on the newest slates; row t has seen S - T + t + 1."""
+    import torch
+
+    length = maps.shape[-1]
+    last = torch.arange(length - steps, length)[:, None]
+    age = last - torch.arange(length)  # 0: the newest
+    return (maps * ((age >= 0) & (age < NEWEST))).sum(-1)
