@@ -13,7 +13,7 @@ from .evaluate import Observation
 from .recovery import AFTER, BEFORE, shifts_of
 from .tracking import Tracking
 
-NEWEST = 5  # slates whose share of the attention is told
+NEWEST = 5  # slates whose attention is told
 _BLOCK = 16  # users whose maps fit the cache
 
 Floats = npt.NDArray[np.float64]
@@ -39,8 +39,9 @@ def attention_table(policy: Any, tracking: Tracking) -> pd.DataFrame:
     Returns:
         Columns layer (from 1), offset (0: the first request after the shift), moved: the share of
         the attention that the interest moves (total variation, mean over heads, users and shifts)
-        with its 95 % interval low, high; newest and newest_plain: the share on the five newest
-        slates, with the interest and without; shifts. No row where nobody shifted.
+        with its 95 % interval low, high; newest and newest_plain: the attention on the five newest
+        slates over what an even spread would give them, with the interest and without; shifts. No
+        row where nobody shifted.
 
     Raises:
         ValueError: for sessions whose observations were not kept.
@@ -71,7 +72,7 @@ def attention_table(policy: Any, tracking: Tracking) -> pd.DataFrame:
 
 
 def _attention(policy: Any, observations: Sequence[Observation]) -> tuple[Floats, Floats, Floats]:
-    """[L, B, T] each: moved, and the share on the newest slates with the interest and without."""
+    """[L, B, T] each: moved, and attention on the newest slates with the interest and without."""
     import torch
 
     from driftrec.agents.explain import attention_of
@@ -90,17 +91,18 @@ def _attention(policy: Any, observations: Sequence[Observation]) -> tuple[Floats
                 for conditioned in (True, False)
             )
             moved = (on - off).abs().sum(-1) / 2
-            shares = [moved, _newest(on, steps), _newest(off, steps)]
+            shares = [moved, newest_share(on, steps), newest_share(off, steps)]
             blocks.append([share.mean(2).double().numpy() for share in shares])
     whole = [np.concatenate(part, 1) for part in zip(*blocks, strict=True)]
     return whole[0], whole[1], whole[2]
 
 
-def _newest(maps: Any, steps: int) -> Any:
-    """[..., T] share of rows [..., T, S] on the newest slates; row t has seen S - T + t + 1."""
+def newest_share(maps: Any, steps: int) -> Any:
+    """[..., T] attention on the newest of all S slates over an even spread, of rows [..., T, S]."""
     import torch
 
     length = maps.shape[-1]
-    last = torch.arange(length - steps, length)[:, None]
-    age = last - torch.arange(length)  # 0: the newest
-    return (maps * ((age >= 0) & (age < NEWEST))).sum(-1)
+    seen = torch.arange(length - steps + 1, length + 1)[:, None]  # slates read at each request
+    age = seen - 1 - torch.arange(length)  # 0: the newest
+    share = (maps * ((age >= 0) & (age < NEWEST))).sum(-1)
+    return share * seen[:, 0] / NEWEST

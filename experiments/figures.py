@@ -29,6 +29,7 @@ KIND_COLORS = {
 }
 # The agents that stand in more than one figure look the same in all.
 AGENT_COLORS = {
+    "random": "#aaaaaa",
     "static-interest": "#666666",
     "discounted-linucb": "#0072B2",
     "moving-average": "#56B4E9",

@@ -33,9 +33,8 @@ def interest_tracking(table: pd.DataFrame, title: str = "") -> Figure:
     """
     figure, axes = _figure(3.0, title, WITH_LABELS)
     axes.set_ylabel("cosine of slate and interest")
+    axes.set_ylim(min(0.0, float(table["low"].min())), 1)
     _lines(axes, table, "cosine")
-    low = float(table["low"].min())
-    axes.set_ylim(min(0.0, low), 1)
     return figure
 
 
@@ -49,8 +48,8 @@ def displacement(table: pd.DataFrame, title: str = "") -> Figure:
     """
     figure, axes = _figure(3.0, title, WITH_LABELS)
     axes.set_ylabel("taste moved, degrees")
+    axes.set_ylim(0, max(1.0, 1.05 * float(table["high"].max())))
     _lines(axes, table, "degrees")
-    axes.set_ylim(bottom=0)
     return figure
 
 
@@ -62,13 +61,14 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, coverage, diversity; each between 0 and 1.
         title: of the figure.
     """
-    table = table.sort_values("coverage", ignore_index=True)
+    color_of = _Colors()
+    colors = [color_of(str(a), str(k)) for a, k in zip(table["agent"], table["kind"], strict=True)]
+    table = table.assign(color=colors).sort_values("coverage", ignore_index=True)
     figure = Figure(figsize=(WITH_LABELS, 1.0 + 0.25 * len(table)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     left, right = figure.subplots(1, 2, sharey=True)
-    color_of = _Colors()
     for row, line in enumerate(table.itertuples(index=False)):
-        color = color_of(str(line.agent), str(line.kind))
+        color = str(line.color)
         for axes, value in ((left, float(line.coverage)), (right, float(line.diversity))):
             axes.plot([0, value], [row, row], color=color, linewidth=1.2)
             axes.plot(value, row, _MARKERS[str(line.kind)], color=color, markersize=4.5)
@@ -88,8 +88,8 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
 def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
     """What the interest does to each layer's attention around an abrupt shift.
 
-    Above: the share of the attention that it moves, with its interval. Below: the share on the
-    newest slates, with the interest and without.
+    Above: the share of the attention that it moves, with its interval. Below: the attention on the
+    newest slates over that of an even spread, with the interest and without.
 
     Args:
         table: columns layer, offset, moved, low, high, newest, newest_plain.
@@ -104,10 +104,8 @@ def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
             rows["offset"], 100 * rows["low"], 100 * rows["high"], color=color, alpha=0.2, lw=0
         )
         above.plot(rows["offset"], 100 * rows["moved"], color=color)
-        below.plot(rows["offset"], 100 * rows["newest"], color=color)
-        below.plot(
-            rows["offset"], 100 * rows["newest_plain"], color=color, lw=1, linestyle=(0, (4, 2))
-        )
+        below.plot(rows["offset"], rows["newest"], color=color)
+        below.plot(rows["offset"], rows["newest_plain"], color=color, lw=1, linestyle=(0, (4, 2)))
         handles.append(Line2D([], [], color=color, label=f"layer {layer}"))
     handles.append(
         Line2D([], [], color=_INK, lw=1, linestyle=(0, (4, 2)), label="without the interest")
@@ -115,10 +113,11 @@ def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
     for axes in (above, below):
         axes.axvline(-0.5, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set_ylim(bottom=0)
+    below.set_ylim(top=max(2.0, below.get_ylim()[1]))
     above.text(-0.9, 0.02, "shift", transform=above.get_xaxis_transform(), ha="right", fontsize=8)
     above.set_xlim(table["offset"].min(), table["offset"].max())
     above.set_ylabel("attention moved\nby the interest, %")
-    below.set_ylabel("attention on the\nnewest slates, %")
+    below.set_ylabel("on the newest slates,\ntimes an even spread")
     below.set_xlabel("steps since the interest jumped")
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     return figure
@@ -135,5 +134,4 @@ def _lines(axes: Axes, table: pd.DataFrame, value: str) -> None:
         labels[str(agent)] = (float(rows[value].iloc[-5:].mean()), color)
     axes.set_xlim(table["step"].min(), table["step"].max())
     axes.set_xlabel("requests since the session began")
-    axes.autoscale(axis="y")
     _label_right(axes, labels)

@@ -7,6 +7,7 @@ the same users at every request.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -175,4 +176,4 @@ def _attention(
 
 
 def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
