@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from .evaluate import Observation
+from .following import Followed
 from .recovery import AFTER, BEFORE, shifts_of
-from .tracking import Tracking
 
 NEWEST = 5  # slates whose attention is told
 _BLOCK = 16  # users whose maps fit the cache
@@ -29,12 +29,12 @@ def attends(policy: Any) -> bool:
     )
 
 
-def attention_table(policy: Any, tracking: Tracking) -> pd.DataFrame:
+def attention_table(policy: Any, followed: Followed) -> pd.DataFrame:
     """Attention of the newest request, by layer and step around an abrupt shift.
 
     Args:
         policy: that attends.
-        tracking: of its sessions, with observations.
+        followed: of its sessions, with observations.
 
     Returns:
         Columns layer (from 1), offset (0: the first request after the shift), moved: the share of
@@ -46,12 +46,12 @@ def attention_table(policy: Any, tracking: Tracking) -> pd.DataFrame:
     Raises:
         ValueError: for sessions whose observations were not kept.
     """
-    if not tracking.observations:
-        raise ValueError("tracking must hold observations: track with keep=True")
-    first, user = shifts_of(tracking.result.shifts)
+    if not followed.observations:
+        raise ValueError("followed must hold observations: follow with keep=True")
+    first, user = shifts_of(followed.result.shifts)
     if not len(first):
         return pd.DataFrame(columns=["layer", "offset", "moved"])
-    moved, newest, plain = _attention(policy, tracking.observations)  # [L, B, T] each
+    moved, newest, plain = _attention(policy, followed.observations)  # [L, B, T] each
     window = np.arange(-BEFORE, AFTER)
     cut = [part[:, user[:, None], first[:, None] + window] for part in (moved, newest, plain)]
     mean = cut[0].mean(1)  # [L, W]

@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .figures import (
-    _INK,
-    _MARKERS,
+    INK,
+    MARKERS,
     WIDTH,
     WITH_LABELS,
-    _Colors,
-    _figure,
-    _label_right,
-    _styled,
+    Colors,
+    label_right,
+    new_figure,
+    styled,
 )
 
 LAYER_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
 
 
-@_styled
+@styled
 def interest_tracking(table: pd.DataFrame, title: str = "") -> Figure:
     """How near slates are to the interest that users act upon, over a session.
 
@@ -31,14 +31,14 @@ def interest_tracking(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, step, cosine, low, high.
         title: of the figure.
     """
-    figure, axes = _figure(3.0, title, WITH_LABELS)
+    figure, axes = new_figure(3.0, title, WITH_LABELS)
     axes.set_ylabel("cosine of slate and interest")
     axes.set_ylim(min(0.0, float(table["low"].min())), 1)
     _lines(axes, table, "cosine")
     return figure
 
 
-@_styled
+@styled
 def displacement(table: pd.DataFrame, title: str = "") -> Figure:
     """How far what agents show has moved the taste, over a session.
 
@@ -46,14 +46,14 @@ def displacement(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, step, degrees, low, high.
         title: of the figure.
     """
-    figure, axes = _figure(3.0, title, WITH_LABELS)
+    figure, axes = new_figure(3.0, title, WITH_LABELS)
     axes.set_ylabel("taste moved, degrees")
     axes.set_ylim(0, max(1.0, 1.05 * float(table["high"].max())))
     _lines(axes, table, "degrees")
     return figure
 
 
-@_styled
+@styled
 def slates(table: pd.DataFrame, title: str = "") -> Figure:
     """How much of the catalogue agents show, and how unlike the items of a slate are.
 
@@ -61,7 +61,7 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, coverage, diversity; each between 0 and 1.
         title: of the figure.
     """
-    color_of = _Colors()
+    color_of = Colors()
     colors = [color_of(str(a), str(k)) for a, k in zip(table["agent"], table["kind"], strict=True)]
     table = table.assign(color=colors).sort_values("coverage", ignore_index=True)
     figure = Figure(figsize=(WITH_LABELS, 1.0 + 0.25 * len(table)), layout="constrained")
@@ -71,7 +71,7 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
         color = str(line.color)
         for axes, value in ((left, float(line.coverage)), (right, float(line.diversity))):
             axes.plot([0, value], [row, row], color=color, linewidth=1.2)
-            axes.plot(value, row, _MARKERS[str(line.kind)], color=color, markersize=4.5)
+            axes.plot(value, row, MARKERS[str(line.kind)], color=color, markersize=4.5)
             axes.text(value + 0.07, row, f"{value:.2f}", va="center", color=color, fontsize=8)
     for axes, name in ((left, "share of the catalogue shown"), (right, "distance within a slate")):
         axes.set_xlim(0, 1.25)
@@ -84,7 +84,7 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-@_styled
+@styled
 def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
     """What the interest does to each layer's attention around an abrupt shift.
 
@@ -108,10 +108,10 @@ def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
         below.plot(rows["offset"], rows["newest_plain"], color=color, lw=1, linestyle=(0, (4, 2)))
         handles.append(Line2D([], [], color=color, label=f"layer {layer}"))
     handles.append(
-        Line2D([], [], color=_INK, lw=1, linestyle=(0, (4, 2)), label="without the interest")
+        Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 2)), label="without the interest")
     )
     for axes in (above, below):
-        axes.axvline(-0.5, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.axvline(-0.5, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set_ylim(bottom=0)
     below.set_ylim(top=max(2.0, below.get_ylim()[1]))
     above.text(-0.9, 0.02, "shift", transform=above.get_xaxis_transform(), ha="right", fontsize=8)
@@ -126,7 +126,7 @@ def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
 def _lines(axes: Axes, table: pd.DataFrame, value: str) -> None:
     """A line for each agent with its band, named at its end."""
     labels: dict[str, tuple[float, str]] = {}
-    color_of: Callable[[str, str], str] = _Colors()
+    color_of: Callable[[str, str], str] = Colors()
     for agent, rows in table.groupby("agent", sort=False):
         color = color_of(str(agent), str(rows["kind"].iloc[0]))
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
@@ -134,4 +134,4 @@ def _lines(axes: Axes, table: pd.DataFrame, value: str) -> None:
         labels[str(agent)] = (float(rows[value].iloc[-5:].mean()), color)
     axes.set_xlim(table["step"].min(), table["step"].max())
     axes.set_xlabel("requests since the session began")
-    _label_right(axes, labels)
+    label_right(axes, labels)

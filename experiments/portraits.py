@@ -24,17 +24,17 @@ from driftrec import agents
 from . import interest_figures as draw
 from .attending import attends, attention_table
 from .figures import save
+from .following import Followed, follow
 from .presets import KINDS, label
 from .runs import MODEL, load_agent, read_run
 from .seeds import test_users
-from .tracking import Tracking, track
 from .worlds import NAMESPACE, check_env_id, make_batch
 
 FOLLOWED = ("static-interest", "discounted-linucb", "bayes-filter", "oracle")
 MOVING = ("random", "static-interest", "discounted-linucb")
 _LEARNED = "learned"
 
-Tracks = Mapping[str, Sequence[Tracking]]  # by the agent's name, one a training seed
+Tracks = Mapping[str, Sequence[Followed]]  # by the agent's name, one a training seed
 
 
 def write_portraits(runs: Sequence[Path], out: Path, users: int = 100) -> list[Path]:
@@ -157,22 +157,22 @@ def _play(
     users: int,
     options: Mapping[str, Any],
     keep: bool = False,
-) -> dict[str, list[Tracking]]:
+) -> dict[str, list[Followed]]:
     return {
-        name: [track(make, env_id, users, test_users(), options, keep=keep) for make in row]
+        name: [follow(make, env_id, users, test_users(), options, keep=keep) for make in row]
         for name, row in makers
     }
 
 
 def _attention(
-    maker: Any, env_id: str, options: Mapping[str, Any], tracking: Tracking
+    maker: Any, env_id: str, options: Mapping[str, Any], followed: Followed
 ) -> pd.DataFrame:
     env = make_batch(env_id, 1, options)
     try:
         policy = maker(env).policy
     finally:
         env.close()
-    return attention_table(policy, tracking) if attends(policy) else pd.DataFrame()
+    return attention_table(policy, followed) if attends(policy) else pd.DataFrame()
 
 
 def _slug(name: str) -> str:

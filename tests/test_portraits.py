@@ -11,11 +11,11 @@ import pytest
 from driftrec import agents
 from driftrec.experiments import interest_figures as draw
 from driftrec.experiments.attending import NEWEST, attends, attention_table, newest_share
+from driftrec.experiments.following import follow
 from driftrec.experiments.plot import plot
 from driftrec.experiments.portraits import displacement_table, slates_table, tracking_table
 from driftrec.experiments.recovery import AFTER, BEFORE
 from driftrec.experiments.runs import load_agent
-from driftrec.experiments.tracking import track
 from driftrec.experiments.train import TrainConfig, train
 from driftrec.experiments.worlds import make_batch
 
@@ -24,7 +24,7 @@ ENV = "driftrec/DriftingInterest-v0"
 
 def played(name, users=40, **options):
     make = partial(agents.make, name)
-    return track(make, ENV, users, 3, {"history": 20, "horizon": 30, **options})
+    return follow(make, ENV, users, 3, {"history": 20, "horizon": 30, **options})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def sessions(run):
     learner = load_agent(folder, make_batch(ENV, 1, options), ENV)
     gain = learner.policy.network.adjuster.gain
     torch.nn.init.normal_(gain.weight, std=0.3, generator=torch.Generator().manual_seed(0))
-    return learner.policy, track(lambda env: learner, ENV, 64, 3, options, keep=True)
+    return learner.policy, follow(lambda env: learner, ENV, 64, 3, options, keep=True)
 
 
 def test_who_sees_the_interest_shows_it_and_who_draws_at_random_does_not():

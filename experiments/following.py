@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Tracking:
+class Followed:
     """One agent's sessions with B users over T requests; nobody leaves.
 
     Attributes:
@@ -38,7 +38,7 @@ class Tracking:
     observations: tuple[Observation, ...] = field(repr=False)
 
 
-def track(
+def follow(
     make_agent: Any,
     env_id: str,
     users: int,
@@ -46,7 +46,7 @@ def track(
     env_options: Mapping[str, Any],
     *,
     keep: bool = False,
-) -> Tracking:
+) -> Followed:
     """Let an agent serve users to the horizon, and look at both sides.
 
     Args:
@@ -63,7 +63,7 @@ def track(
         result = run_sessions(watched, env, seed, type(watched.agent).__name__, env_id)
     finally:
         env.close()
-    return Tracking(
+    return Followed(
         result, np.stack(watched.cosine), np.stack(watched.moved), tuple(watched.observations)
     )
 
