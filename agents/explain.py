@@ -199,6 +199,12 @@ def attention_maps(network: Network, seen: Seen, conditioned: bool = True) -> Fl
     """
     if not isinstance(network, InterestNetwork):
         return None
+    return attention_of(network, seen, conditioned)[:, 0].float().numpy()
+
+
+@torch.no_grad()
+def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True) -> Tensor:
+    """[L, B, H, T, T] as ``attention_maps``, of B users."""
     token, _, context, _ = network.absorb(seen)
     plain = network.adjuster(network.reading(context))
     gain, scale = plain.gain, plain.scale
@@ -208,10 +214,10 @@ def attention_maps(network: Network, seen: Seen, conditioned: bool = True) -> Fl
     cache = network.backbone(inputs_embeds=token, interest=watched, use_cache=True).cache
     maps = []
     for query, layer in zip(watched.__dict__["queries"], cache.layers, strict=True):
-        match = query @ layer.keys.mT / query.shape[-1] ** 0.5  # [1, H, T, T]
+        match = query @ layer.keys.mT / query.shape[-1] ** 0.5  # [B, H, T, T]
         later = torch.ones(match.shape[-2:], dtype=torch.bool).triu(1)
-        maps.append(match.masked_fill(later, -torch.inf).softmax(-1)[0])
-    return torch.stack(maps).float().numpy()
+        maps.append(match.masked_fill(later, -torch.inf).softmax(-1))
+    return torch.stack(maps)
 
 
 # --- words --------------------------------------------------------------------------------------

@@ -132,11 +132,15 @@ def benchmark(
 def plot(
     paths: Annotated[list[Path], typer.Argument(help="Run folders and benchmark folders.")],
     out: Annotated[Path, typer.Option("--out", help="Where the figures go.")] = Path("figures"),
+    users: Annotated[
+        int,
+        typer.Option("--users", min=0, help="Users whom models serve; 0: reward curves alone."),
+    ] = 100,
 ) -> None:
-    """Draw the reward curves of runs, and all figures of benchmarks."""
+    """Draw the reward curves of runs and their models at work, and all figures of benchmarks."""
     from .plot import plot as draw
 
-    for path in draw(paths, out):
+    for path in draw(paths, out, users):
         typer.echo(path)
 
 

@@ -29,10 +29,12 @@ KIND_COLORS = {
 }
 # The agents that stand in more than one figure look the same in all.
 AGENT_COLORS = {
+    "random": "#aaaaaa",
     "static-interest": "#666666",
     "discounted-linucb": "#0072B2",
     "moving-average": "#56B4E9",
     "oracle": "#009E73",
+    "bayes-filter": "#5bb89f",
 }
 KIND_NAMES = {
     "static": "static interest",
@@ -40,8 +42,8 @@ KIND_NAMES = {
     "learned": "learned",
     "bound": "bound (sees the state)",
 }
-_MARKERS = {"static": "s", "adaptive": "o", "learned": "D", "bound": "^"}
-_INK = "#222222"
+MARKERS = {"static": "s", "adaptive": "o", "learned": "D", "bound": "^"}
+INK = "#222222"
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -51,10 +53,10 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#999999",
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "axes.grid": True,
@@ -70,7 +72,7 @@ WIDTH = 4.4  # inches: 80 % of it is one column of a paper
 WITH_LABELS = 5.4  # where the lines' names stand at their right ends
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw in the project's style, without touching the caller's."""
 
     @functools.wraps(draw)
@@ -81,7 +83,7 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-@_styled
+@styled
 def reward_curves(
     curves: pd.DataFrame, references: Mapping[str, float] | None = None, title: str = ""
 ) -> Figure:
@@ -95,10 +97,10 @@ def reward_curves(
     Returns:
         Mean over the seeds as a line, the range of the seeds as a band.
     """
-    figure, axes = _figure(3.0, title, WITH_LABELS)
+    figure, axes = new_figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
     last = float(curves["steps"].max())
-    color_of = _Colors()
+    color_of = Colors()
     for agent, rows in curves.groupby("agent", sort=False):
         color = color_of(str(agent), "learned")
         table = rows.pivot_table(index="steps", columns="seed", values="reward")
@@ -116,11 +118,11 @@ def reward_curves(
     axes.set_xlabel("training user-steps")
     axes.set_ylabel("reward per user-step")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
-    _label_right(axes, labels)
+    label_right(axes, labels)
     return figure
 
 
-@_styled
+@styled
 def scores(table: pd.DataFrame, title: str = "") -> Figure:
     """Interquartile mean of each agent with its 95 % interval, best on top.
 
@@ -129,14 +131,14 @@ def scores(table: pd.DataFrame, title: str = "") -> Figure:
         title: of the figure.
     """
     table = table.sort_values("score", ignore_index=True)
-    figure, axes = _figure(1.3 + 0.25 * len(table), title)
+    figure, axes = new_figure(1.3 + 0.25 * len(table), title)
     span = float(table["high"].max())
     for row, line in enumerate(table.itertuples(index=False)):
         color = KIND_COLORS[str(line.kind)][0]
         axes.plot(
             [line.low, line.high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt"
         )
-        axes.plot(line.score, row, _MARKERS[str(line.kind)], color=color, markersize=4.5)
+        axes.plot(line.score, row, MARKERS[str(line.kind)], color=color, markersize=4.5)
         axes.text(
             line.high + 0.02 * span, row, f"{line.score:.3f}", va="center", color=color, fontsize=8
         )
@@ -148,7 +150,7 @@ def scores(table: pd.DataFrame, title: str = "") -> Figure:
     axes.set_xlabel("reward per user-step")
     handles = [
         matplotlib.lines.Line2D(
-            [], [], color=KIND_COLORS[k][0], marker=_MARKERS[k], lw=0, ms=4, label=n
+            [], [], color=KIND_COLORS[k][0], marker=MARKERS[k], lw=0, ms=4, label=n
         )
         for k, n in KIND_NAMES.items()
         if k in set(table["kind"])
@@ -157,7 +159,7 @@ def scores(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-@_styled
+@styled
 def recovery(table: pd.DataFrame, title: str = "") -> Figure:
     """Share of the best possible reward around an abrupt shift of interest.
 
@@ -165,9 +167,9 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, offset, share, low, high.
         title: of the figure.
     """
-    figure, axes = _figure(3.0, title, WITH_LABELS)
+    figure, axes = new_figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
-    color_of = _Colors()
+    color_of = Colors()
     for agent, rows in table.groupby("agent", sort=False):
         color = color_of(str(agent), str(rows["kind"].iloc[0]))
         for side in (rows[rows["offset"] < 0], rows[rows["offset"] >= 0]):
@@ -176,7 +178,7 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
             )
             axes.plot(side["offset"], side["share"], color=color)
         labels[str(agent)] = (float(rows["share"].iloc[-4:].mean()), color)
-    axes.axvline(-0.5, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.axvline(-0.5, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.text(
         -0.7, 1.0, "shift", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8
     )
@@ -184,7 +186,7 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("steps since the interest jumped")
     axes.set_ylabel("share of the best possible reward")
-    _label_right(axes, labels)
+    label_right(axes, labels)
     return figure
 
 
@@ -196,21 +198,22 @@ def save(figure: Figure, path: Path) -> None:
         )
 
 
-def _figure(height: float, title: str, width: float = WIDTH) -> tuple[Figure, Axes]:
-    # Figure without pyplot: nothing global, no display, nothing to close.
+def new_figure(height: float, title: str, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure of one panel, in inches, without pyplot: nothing global, nothing to close."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
     return figure, axes
 
 
-class _Colors:
+class Colors:
     """An agent's own colour, or the next one of its kind."""
 
     def __init__(self) -> None:
         self._used = dict.fromkeys(KIND_COLORS, 0)
 
     def __call__(self, agent: str, kind: str) -> str:
+        """The colour of an agent that has not been asked about yet."""
         if agent in AGENT_COLORS:
             return AGENT_COLORS[agent]
         colors = KIND_COLORS[kind]
@@ -218,7 +221,7 @@ class _Colors:
         return colors[(self._used[kind] - 1) % len(colors)]
 
 
-def _label_right(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
+def label_right(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
     """Write each line's name at its right end, pushed apart where they would overlap."""
     low, high = axes.get_ylim()
     gap = 0.058 * (high - low)

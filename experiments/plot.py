@@ -17,12 +17,13 @@ from .sweep_report import write_sweep_figures
 from .sweep_results import advantage_table, is_sweep, load_sweep
 
 
-def plot(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Draw reward curves of the run folders and all figures of the others in ``paths``.
+def plot(paths: Sequence[Path], out: Path, users: int = 100) -> list[Path]:
+    """Draw the run folders' reward curves and models at work, and all figures of the others.
 
     Args:
         paths: folders of runs, benchmarks and sweeps, in any mixture.
         out: where the figures go; of several benchmarks each gets a folder of its own below it.
+        users: whom the models serve, see :mod:`.portraits`; 0 draws the reward curves alone.
 
     Returns:
         The files written.
@@ -40,6 +41,10 @@ def plot(paths: Sequence[Path], out: Path) -> list[Path]:
     if runs:
         save(reward_curves(training_curves(runs)), out / "reward_curves.png")
         written.append(out / "reward_curves.png")
+        if users:
+            from .portraits import write_portraits  # imports torch
+
+            written += write_portraits(runs, out, users)
     alone = len(benchmarks) == 1 and not runs
     for path in benchmarks:
         folder = out if alone else out / path.resolve().name
