@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ FLAGSHIP = TrainConfig(
         "gae_lambda": 1.0,
         "sharpness": 1.0,
         "reward_unit": 10.0,
-        "learning_rate": 0.02,
-        "n_epochs": 2,
+        "learning_rate": 0.04,
+        "n_epochs": 4,
+        "episode_batch": 16,
     },
     validations=6,
     validation_users=64,
@@ -161,7 +163,8 @@ def main() -> None:
         rows[label] = measure()
         print(f"{label:30s} {rows[label]['mean']:7.1f} +- {rows[label]['half_width']:.1f}")
     if given.out:
-        report: dict[str, Any] = {"users": USERS, "versions": versions()}
+        used = versions() | {"recsim-no-tf": version("recsim-no-tf")}
+        report: dict[str, Any] = {"users": USERS, "versions": used}
         report |= {"published": PUBLISHED, "minutes": {}}
         if given.out.exists():
             report = json.loads(given.out.read_text(encoding="utf-8"))

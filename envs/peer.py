@@ -151,6 +151,10 @@ class PeerVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
         """[N] the row's items that are to be had now; asked for where ``items_churn``."""
         raise NotImplementedError
 
+    def time(self) -> Floats:
+        """[B, 4] the time of the request; 0 where the peer has no clock."""
+        return np.zeros((self.num_envs, 4), np.float32)
+
     # --- Gymnasium -----------------------------------------------------------------------------
 
     def reset(
@@ -211,7 +215,7 @@ class PeerVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
             "slates": self._slates.copy(),
             "feedback": self._feedback.copy(),
             "request": np.zeros(self.num_envs, np.int64),
-            "time": np.zeros((self.num_envs, 4), np.float32),
+            "time": self.time(),
         }
         if self.simulator.items_churn:
             every = range(self.num_envs)

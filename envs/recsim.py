@@ -37,8 +37,9 @@ class RecSimVectorEnv(PeerVectorEnv):
 
     All that can be seen of a candidate is its topic, so an item here is the first, second or third
     candidate of a topic; ``available`` says which the 10 candidates are. Feedback is the share of a
-    video that was watched, the reward minutes watched. Users leave when their 200 minutes are used
-    up. What RecSim shows beyond that, the user's true interests, agents do not get.
+    video that was watched, the reward minutes watched; ``time`` tells how long the session has gone
+    on. Users leave when their 200 minutes are used up. What RecSim shows beyond that, the user's
+    true interests, agents do not get.
 
     RecSim draws choices from NumPy's global generator. Before each user's step it is seeded, by
     RecSim's own ``seed``, from a stream of the user, so that rows do not depend on each other.
@@ -86,6 +87,11 @@ class RecSimVectorEnv(PeerVectorEnv):
 
     def available(self, row: int) -> npt.NDArray[np.int8]:  # noqa: D102
         return (self._places[row] >= 0).astype(np.int8)
+
+    def time(self) -> npt.NDArray[np.float32]:
+        """[B, 4] sine and cosine of the requests since the session began, by 400 and 100."""
+        turn = 2 * np.pi * self._step[:, None] / np.array([LONGEST, LONGEST / 4])
+        return np.stack((np.sin(turn), np.cos(turn)), 2).reshape(-1, 4).astype(np.float32)
 
     def interests(self) -> npt.NDArray[np.float64]:
         """[B, 20] true interests, which RecSim shows to its own agents."""

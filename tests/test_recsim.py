@@ -49,7 +49,7 @@ def test_the_published_levels_are_met():
 def test_a_slate_holds_candidates_and_other_items_fill_slots_in_vain():
     batch = make_batch(ENV_ID, 4, {"history": 2})
     seen, _ = batch.reset(seed=3)
-    assert (seen["slates"] == -1).all() and (7 <= seen["available"].sum(1)).all()
+    assert (seen["slates"] == -1).all() and (seen["available"].sum(1) >= 7).all()
     assert (seen["available"].sum(1) <= 10).all()
     for _ in range(30):  # items that are not to be had
         gone = np.argsort(seen["available"], axis=1, kind="stable")[:, :SLATE]
