@@ -114,6 +114,13 @@ def test_agents_know_topics_and_nothing_of_quality_or_users():
     assert abs(np.corrcoef(np.arange(len(TOPIC)), TOPIC)[0, 1]) < 0.3
 
 
+def test_users_without_a_history_have_streams_of_their_own():
+    batch = make_batch(ENV_ID, 200)
+    observation, _ = batch.reset(seed=0)
+    state = agents.make("random", batch).predict(observation)[1]
+    assert len(np.unique(state["key"])) == 200
+
+
 def test_agents_train_there(tmp_path: Path):
     config = TrainConfig(
         out=str(tmp_path / "a"),
