@@ -42,7 +42,7 @@ FLAGSHIP = TrainConfig(
     env=ENV_ID,
     agent="interest-attention",
     algo="ppo",
-    steps=122_880,
+    steps=102_400,
     num_envs=32,
     env_options={"history": 1, "horizon": 160},
     learner_options={
@@ -61,7 +61,7 @@ FLAGSHIP = TrainConfig(
         "n_epochs": 4,
         "episode_batch": 16,
     },
-    validations=6,
+    validations=4,
     validation_users=64,
 )
 

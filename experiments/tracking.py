@@ -92,6 +92,8 @@ class MlflowTracker(Tracker):
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
+        # By MLflow's own seven tries a training would wait for minutes for a server that is away.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         beside = folder.resolve().parent
         uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{beside / 'mlflow.db'}")
         self._client = MlflowClient(uri)
