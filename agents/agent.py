@@ -154,14 +154,22 @@ class Agent(ABC):
 
 
 def user_streams(batch: Observation, seed: int) -> Keys:
-    """[B] streams of random numbers, from the agent's seed and the users' histories."""
+    """[B] streams of random numbers, from the agent's seed and the users' histories.
+
+    Users without a history are told apart by what is to be had, where that differs.
+    """
     num_users = len(batch["slates"])
     shown = batch["slates"].reshape(num_users, -1).astype(np.int64).astype(np.uint64)
     grade = np.ascontiguousarray(batch["feedback"], np.float32).reshape(num_users, -1)
     word = (shown << np.uint64(32)) + grade.view(np.uint32)
     place = np.arange(word.shape[1], dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    word = mix64(word + place)
-    return mix64(word.sum(1, dtype=np.uint64) + mix64(np.full(1, seed).astype(np.uint64)))
+    word = mix64(word + place).sum(1, dtype=np.uint64)
+    if "available" in batch:
+        unknown = (batch["slates"] < 0).all((1, 2))
+        offer = (batch["available"] > 0).astype(np.uint64)
+        met = offer @ mix64(np.arange(1, offer.shape[1] + 1, dtype=np.uint64))
+        word = np.where(unknown, word + met, word)
+    return mix64(word + mix64(np.full(1, seed).astype(np.uint64)))
 
 
 def check_range(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class TrainConfig:
         validations: how often the agent is validated, the start and the end not counted.
         validation_users: users it is validated on, never met in training.
         early_stop: validations without a new best after which training ends; 0: it never does.
+        track: trackers beside TensorBoard, names in ``tracking.TRACKERS``.
     """
 
     out: str
@@ -62,6 +63,7 @@ class TrainConfig:
     validations: int = 20
     validation_users: int = 256
     early_stop: int = 0
+    track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_envs", "validations", "validation_users"):
@@ -71,6 +73,10 @@ class TrainConfig:
             raise UserError("privileged must be off with a log: nobody's true utilities are in it")
         if self.early_stop < 0:
             raise UserError(f"early_stop must be at least 0, got {self.early_stop}")
+        if self.track:
+            from .tracking import check_trackers
+
+            check_trackers(self.track)
 
 
 @dataclass(frozen=True)
@@ -168,27 +174,33 @@ def _learn(
     learner: Any, validation: Validation, steps: int, record: Mapping[str, Any]
 ) -> TrainResult:
     """Train to ``steps`` user-steps and write down how it ended."""
-    folder, interrupted = validation.folder, False
+    from .tracking import open_trackers
+
+    folder, status = validation.folder, "failed"
+    trackers = open_trackers(record["train"].get("track", ()), folder, record)
+    learner.logger.output_formats.extend(trackers)
     write_json(folder / CONFIG, {**record, "status": "running"})
     try:
         left = steps - learner.num_timesteps
         learner.learn(left, callback=validation, reset_num_timesteps=learner.checkpoint is None)
+        status = "finished"
     except KeyboardInterrupt:
-        interrupted = True
+        status = "interrupted"
     finally:
         validation.close()
         learner.get_env().close()
+        for tracker in trackers:
+            tracker.finish(status)
     result = TrainResult(
         folder=folder,
         steps=int(learner.num_timesteps),
         score=validation.best_score,
         best_step=validation.best_step,
         seconds=validation.seconds,
-        interrupted=interrupted,
+        interrupted=status == "interrupted",
         stopped=validation.stopped,
         pretraining=describe_stages(stages_of(record)),
     )
-    status = "interrupted" if interrupted else "finished"
     write_json(folder / CONFIG, {**record, "status": status, "result": result.plain()})
     return result
 
@@ -280,20 +292,3 @@ def _load(path: Path, users: Any = None) -> Any:
         return load_learner(str(path), users)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"cannot load {path}: {error}") from error
-
-
-def describe_result(result: TrainResult) -> str:
-    """A few lines for the terminal: what was reached and where it lies."""
-    head = "interrupted" if result.interrupted else "finished"
-    if result.stopped:
-        head = "stopped early, nothing better having come,"
-    lines = [
-        f"{head} after {result.steps:,} user-steps and {result.seconds:.0f} s",
-        f"validation reward per user-step: {result.score:.4f}, after {result.best_step:,} steps",
-        f"pretraining: {result.pretraining}",
-        f"best model:   {result.folder / MODEL}",
-    ]
-    if result.interrupted:
-        lines.append(f"last checkpoint: {result.folder / LAST}")
-        lines.append(f"to go on:     driftrec train --resume {result.folder}")
-    return "\n".join(lines)

@@ -26,6 +26,7 @@ from .options import (
     env_options,
     refuse_beside,
 )
+from .runs import LAST, MODEL
 
 if TYPE_CHECKING:
     from .train import TrainResult
@@ -59,6 +60,13 @@ EarlyStop = Annotated[
     int,
     typer.Option(
         "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
+    ),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        help="Tell wandb or mlflow too, offline, of what TensorBoard is told; repeatable.",
     ),
 ]
 PretrainSteps = Annotated[
@@ -106,6 +114,7 @@ def train(
     env_option: EnvOption = None,
     settings: SettingsFile = None,
     option: LearnerOption = None,
+    track: Track = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an agent; the run folder gets config, metrics, TensorBoard events and the model.
@@ -141,6 +150,7 @@ def train(
         seed=seed,
         num_envs=num_envs,
         early_stop=early_stop,
+        track=tuple(track or ()),
         **begun
         | {
             "env": env or begun["env"],
@@ -235,10 +245,25 @@ def with_tuned(
     return tuned.agent, tuned.algo, {**tuned.options, **options}
 
 
+def describe_result(result: TrainResult) -> str:
+    """A few lines for the terminal: what was reached and where it lies."""
+    head = "interrupted" if result.interrupted else "finished"
+    if result.stopped:
+        head = "stopped early, nothing better having come,"
+    lines = [
+        f"{head} after {result.steps:,} user-steps and {result.seconds:.0f} s",
+        f"validation reward per user-step: {result.score:.4f}, after {result.best_step:,} steps",
+        f"pretraining: {result.pretraining}",
+        f"best model:   {result.folder / MODEL}",
+    ]
+    if result.interrupted:
+        lines.append(f"last checkpoint: {result.folder / LAST}")
+        lines.append(f"to go on:     driftrec train --resume {result.folder}")
+    return "\n".join(lines)
+
+
 def show_training(result: TrainResult, as_json: bool) -> None:
     """Where a training ended; exit code 130 after Ctrl-C."""
-    from .train import describe_result
-
     if as_json:
         echo_json(result.plain())
     else:

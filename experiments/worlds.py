@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 DEFAULT_ENV = "driftrec/Video-v0"
 NAMESPACE = "driftrec/"
-PEERS = {"sardine/": ("driftrec.envs.sardine", "SardineVectorEnv", "sardine-rec")}
-"""Environments of others by the beginning of their ids: module, vector environment, package."""
+PEERS = {
+    "sardine/": ("driftrec.envs.sardine", "SardineVectorEnv", "sardine-rec", "peers"),
+    "recsim/": ("driftrec.envs.recsim", "RecSimVectorEnv", "recsim-no-tf", "recsim"),
+}
+"""Environments of others by the beginning of their ids: module, class, package and extra."""
 
 # What the id or the caller decides, not the user.
 _NOT_OPTIONS = {"self", "env_id", "num_envs", "autoreset_mode", "render_mode"}
@@ -58,13 +61,13 @@ def _peer(env_id: str) -> Any:
     Raises:
         UserError: where its package is not installed.
     """
-    for namespace, (module, name, package) in PEERS.items():
+    for namespace, (module, name, package, extra) in PEERS.items():
         if env_id.startswith(namespace):
             try:
                 return getattr(import_module(module), name)
             except ModuleNotFoundError as error:
                 raise UserError(
-                    f"env {env_id!r} needs {package}: pip install 'driftrec[peers]' ({error})"
+                    f"env {env_id!r} needs {package}: pip install 'driftrec[{extra}]' ({error})"
                 ) from None
     return None
 

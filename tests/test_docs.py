@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+HOWTOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
 DOCUMENTS = [*PAGES, ROOT / "README.zh.md"]
 ROOMS = ("agents", "benchmarks", "docs", "envs", "experiments", "results", "simulators", "tests")
 every_document = pytest.mark.parametrize(
@@ -62,6 +64,23 @@ def test_files_that_are_named_exist(path):
     for name in re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/.-]*)`", text):
         if "NAME" not in name and not name.endswith(("weariness.py", "last.py")):
             assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("path", HOWTOS, ids=[path.stem for path in HOWTOS])
+def test_code_in_the_how_tos_compiles_and_imports_what_there_is(path):
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("driftrec"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    known = hasattr(module, alias.name)
+                    assert known or find_spec(f"{node.module}.{alias.name}"), alias.name
+
+
+def test_every_how_to_stands_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert {f"howto/{path.name}" for path in HOWTOS} == set(re.findall(r"howto/\w+\.md", menu))
 
 
 def test_classes_in_the_map_of_the_article_are_where_it_says():

@@ -114,7 +114,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path, monkeypatch):
     options = CONFIG.learner_options | {"privileged": True}
     with pytest.raises(ValueError, match="privileged must be False"):
         train(replace(CONFIG, out=str(tmp_path / "a"), learner_options=options))
-    peers = {"sardine/": ("driftrec.envs.no_such_module", "None", "sardine-rec")}
+    peers = {"sardine/": ("driftrec.envs.no_such_module", "None", "sardine-rec", "peers")}
     monkeypatch.setattr(worlds, "PEERS", peers)
     with pytest.raises(UserError, match=r"needs sardine-rec: pip install 'driftrec\[peers\]'"):
         make_batch(ENV, 1)
