@@ -95,9 +95,9 @@ def calibrate(
     users = max(_MANY, estimate.users)
     reached = measure(found.knobs, half_life, users)
 
-    def knob(loss: float, half_life: float) -> float:
+    def knob(loss: float, half_life: float, users: int = _USERS) -> float:
         wanted = replace(target, loss=loss)
-        return _satiation(lambda knobs: measure(knobs, half_life), found, wanted)
+        return _satiation(lambda knobs: measure(knobs, half_life, users), found, wanted)
 
     # Few users of the rounds are off by as much as the many, say.
     off = found.reached.loss - reached.loss
@@ -107,26 +107,27 @@ def calibrate(
 
 
 def _with_interval(
-    knob: Callable[[float, float], float], estimate: DriftEstimate, off: float, wider: float
+    knob: Callable[..., float], estimate: DriftEstimate, off: float, wider: float
 ) -> Interval:
     """Satiation with its interval, ``wider`` than that of the resampled users.
 
     Args:
-        knob: satiation that loss and half-life call for.
+        knob: satiation that loss and half-life call for, by so many users.
         estimate: of the log.
         off: what is to be added to the loss.
         wider: factor.
     """
     loss, half_life = estimate.satiation, estimate.half_life
     ends = [knob(side, half_life.estimate) for side in (loss.low, loss.estimate, loss.high)]
-    others = [knob(loss.estimate, side) for side in (half_life.low, half_life.high)]
+    middle = ends[1] + off * (ends[2] - ends[0]) / max(loss.high - loss.low, 1e-9)
+    # Half-lives differ by other users' fates, whose noise must not pass for theirs: by many.
+    others = [knob(loss.estimate, side, _MANY) for side in (half_life.low, half_life.high)]
     draws = np.interp(estimate.draws[:, 1], [loss.low, loss.estimate, loss.high], ends)
     draws += np.interp(
         np.log(estimate.draws[:, 0]),
         np.log([half_life.low, half_life.estimate, half_life.high]),
-        [others[0] - ends[1], 0.0, others[1] - ends[1]],
+        [others[0] - middle, 0.0, others[1] - middle],
     )
-    middle = ends[1] + off * (ends[2] - ends[0]) / max(loss.high - loss.low, 1e-9)
     low, high = (middle + wider * (side - ends[1]) for side in ends_of(draws))
     return Interval(float(middle), float(low), float(high))
 
