@@ -1,7 +1,8 @@
 """Does the fit find the drift that a log was simulated with? Prints coverage of the intervals.
 
-    python benchmarks/fit_recovery.py                          # 100 trials, seven minutes
+    python benchmarks/fit_recovery.py                          # 100 trials, a quarter of an hour
     python benchmarks/fit_recovery.py --first 50 --trials 50   # half of them
+    python benchmarks/fit_recovery.py --knob                   # satiation's weight alone
 
 A trial simulates 400 users with one of eight known drifts, measures their log as ``driftrec fit``
 does, and asks whether the truth lies in the 95 % interval. Truth: of half-life, shift rate and the
@@ -24,6 +25,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from driftrec.experiments.fitting.calibrate import calibrate  # noqa: E402
 from driftrec.experiments.fitting.estimate import estimate_drift  # noqa: E402
 from driftrec.experiments.fitting.free import Rhythm, free_log  # noqa: E402
 from driftrec.experiments.fitting.habits import (  # noqa: E402
@@ -34,7 +36,6 @@ from driftrec.experiments.fitting.habits import (  # noqa: E402
     topic_sums,
 )
 from driftrec.experiments.fitting.interest import fit_interest, interest_sums  # noqa: E402
-from driftrec.experiments.fitting.preset import calibrate  # noqa: E402
 from driftrec.simulators import Simulator, build_world, load_domain  # noqa: E402
 from driftrec.simulators.drift import (  # noqa: E402
     Drift,
@@ -125,25 +126,26 @@ def truth(design: Design) -> dict[str, float]:
     }
 
 
-def trial(number: int) -> dict[str, tuple[float, float, float, float]]:
-    """Truth, estimate and interval of every figure in one trial."""
+def trial(number: int, knob: bool = False) -> dict[str, tuple[float, float, float, float]]:
+    """Truth, estimate and interval of every figure in one trial, or of satiation's weight alone."""
     design = DESIGNS[number % len(DESIGNS)]
     world = simulator(design)
     vectors = world.world.attributes.astype(np.float64)
     topic = world.world.topic.astype(np.int64)
     log = free_log(world, USERS, EVENTS, 10**6 + 1000 * number, RHYTHM)
-    found = estimate_drift(log, vectors, topic, resamples=600, nulls=1, seed=number)
-    fitted = calibrate(found, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
+    measured = estimate_drift(log, vectors, topic, resamples=600, nulls=1, seed=number)
+    fitted = calibrate(measured, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
     intervals = {
-        "half-life": found.half_life,
-        "stable share": found.stable,
-        "shift rate": found.shift_rate,
-        "satiation": found.satiation,
-        "seasonality": found.seasons["day"],
+        "half-life": measured.half_life,
+        "stable share": measured.stable,
+        "shift rate": measured.shift_rate,
+        "satiation": measured.satiation,
+        "seasonality": measured.seasons["day"],
         "satiation knob": fitted.satiation,
     }
-    true = truth(design)
-    return {n: (true[n], i.estimate, i.low, i.high) for n, i in intervals.items()}
+    true = {"satiation knob": design.satiation} if knob else truth(design)
+    found = {name: intervals[name] for name in true}
+    return {n: (true[n], i.estimate, i.low, i.high) for n, i in found.items()}
 
 
 def main() -> None:
@@ -151,11 +153,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
+    parser.add_argument("--knob", action="store_true", help="satiation's weight alone")
     parser.add_argument("--verbose", action="store_true", help="print every trial")
     args = parser.parse_args()
-    covered = dict.fromkeys(NAMES, 0)
+    covered = dict.fromkeys(NAMES[-1:] if args.knob else NAMES, 0)
     for number in range(args.first, args.first + args.trials):
-        found = trial(number)
+        found = trial(number, args.knob)
         for name, (true, _, low, high) in found.items():
             covered[name] += low <= true <= high
         if args.verbose:

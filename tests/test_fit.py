@@ -14,6 +14,7 @@ pa = pytest.importorskip("pyarrow")
 from pyarrow import csv, parquet  # noqa: E402
 
 import driftrec.envs  # noqa: E402, F401
+from driftrec.experiments.fitting.calibrate import _search, calibrate  # noqa: E402
 from driftrec.experiments.fitting.command import FitConfig, fit_command  # noqa: E402
 from driftrec.experiments.fitting.estimate import estimate_drift  # noqa: E402
 from driftrec.experiments.fitting.fidelity import compare  # noqa: E402
@@ -25,7 +26,7 @@ from driftrec.experiments.fitting.interest import (  # noqa: E402
     interest_sums,
 )
 from driftrec.experiments.fitting.items import read_items, text_vectors, with_topics  # noqa: E402
-from driftrec.experiments.fitting.preset import calibrate, measure_users  # noqa: E402
+from driftrec.experiments.fitting.preset import Knobs, Measured, measure_users  # noqa: E402
 from driftrec.experiments.fitting.public import convert  # noqa: E402
 from driftrec.experiments.fitting.reading import make_log, read_log  # noqa: E402
 from driftrec.experiments.fitting.report import verdict  # noqa: E402
@@ -130,6 +131,8 @@ def test_times_are_read_as_seconds_and_as_dates(tmp_path):
         ("user_id,item_id,timestamp\nu,1,5\nu,77,5\n", "row 2: expected an item_id of .*'77'"),
         ("user_id,item_id,timestamp\nu,1,\n", "row 1: expected a timestamp, got an empty"),
         ("user_id,item_id,timestamp\nu,1,soon\n", "timestamp must be seconds, or dates"),
+        ("user_id,item_id,timestamp\n,1,5\n", "row 1: expected a user_id, got an empty"),
+        ("user_id,item_id,timestamp\nu,1,5,6\n", r"got a file with faults$"),
         ("user_id,item_id,timestamp\n", "expected rows of user_id, item_id, timestamp, got none"),
     ],
 )
@@ -211,6 +214,27 @@ def test_knobs_that_were_simulated_are_recovered():
     assert fitted.satiation.estimate == pytest.approx(0.4, abs=0.2)
     assert abs(fitted.knobs.affinity - 6) < 1
     assert fitted.reached.stable == pytest.approx(found.stable.estimate, abs=0.05)
+
+
+def test_knobs_that_answer_for_one_another_are_found_together():
+    asked = []
+
+    def measure(knobs):  # satiation passes for stability and fading interest hides satiation
+        asked.append(knobs)
+        odds = 0.5 * knobs.fading**2.5 * np.exp(-2.0 * knobs.satiation) * knobs.affinity**0.3
+        loss = 0.3 * knobs.satiation + knobs.satiation**2 - 0.8 * np.log(knobs.fading / 0.8)
+        level = 0.01 * knobs.affinity**1.8 * np.exp(-1.5 * knobs.satiation)
+        return Measured(level, 1 / (1 + odds), loss)
+
+    for truth in (Knobs(5.0, 1.1, 0.4), Knobs(8.0, 0.5, 0.1), Knobs(6.0, 0.8, 0.0)):
+        wanted = measure(truth)
+        found = measure(_search(measure, Knobs(), wanted).knobs)
+        assert found.loss == pytest.approx(wanted.loss, abs=0.02)
+        assert found.stable == pytest.approx(wanted.stable, abs=0.02)
+        assert found.level == pytest.approx(wanted.level, rel=0.02)
+    assert len(asked) <= 3 * 12
+    welcome = replace(measure(Knobs()), loss=-0.2)  # a topic is the more welcome: no satiation
+    assert _search(measure, Knobs(), welcome).knobs.satiation == 0
 
 
 def test_a_log_with_too_few_events_a_user_is_refused():

@@ -24,14 +24,8 @@ from typer.testing import CliRunner
 from driftrec.experiments.cli import app
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.fitting.reading import EventLog, read_log
-from driftrec.experiments.importing import (
-    PLAIN,
-    SEALED,
-    ImportConfig,
-    held_in_log,
-    import_log,
-    open_log,
-)
+from driftrec.experiments.importing import ImportConfig, held_in_log, import_log
+from driftrec.experiments.logfiles import PLAIN, SEALED, open_log
 from driftrec.simulators.privacy import KEY, KEY_FILE, Pseudonyms, make_key, parse_key, read_key
 from driftrec.simulators.privacy import write_key as write_key_file
 from driftrec.simulators.sealed import CHUNK, seal, unseal

@@ -14,14 +14,13 @@ from driftrec.simulators import Catalog, Simulator, build_world, load_domain
 
 from ..errors import UserError
 from ..files import check_writable, write_json
+from .calibrate import Calibration, calibrate
 from .estimate import DriftEstimate, estimate_drift
 from .fidelity import Fidelity, compare
 from .free import Rhythm, free_log
 from .interest import LAGS
 from .items import read_items, text_vectors, with_topics
 from .preset import (
-    Calibration,
-    calibrate,
     fitted_catalog,
     request_domain,
     write_preset,
@@ -90,6 +89,7 @@ class FitResult:
         """As plain values, for JSON."""
         estimate = asdict(self.estimate)
         visits = estimate.pop("visits")
+        del estimate["draws"]
         visits["length"] = float(np.mean(visits["length"]))
         fidelity = self.fidelity
         return {

@@ -47,6 +47,7 @@ class DriftEstimate:
         seasons: share of interest that goes round with the day and with the week.
         seasons_null: 97.5 % quantile of the same with the phases of each cycle shuffled.
         visits: how events lie in time.
+        draws: [R, 2] half-life and satiation in each resample of the users.
     """
 
     users: int
@@ -65,6 +66,7 @@ class DriftEstimate:
     seasons: dict[str, Interval]
     seasons_null: dict[str, float]
     visits: Visits
+    draws: Floats
 
     @property
     def order_is_evidence(self) -> bool:
@@ -117,6 +119,7 @@ def estimate_drift(
         seasons=seasons,
         seasons_null=chance,
         visits=visits(log, (LAGS + 1) * sums.window),
+        draws=np.stack((interest.half_life, satiation.loss), axis=1)[1:],
     )
 
 
@@ -147,11 +150,16 @@ def resampled(rng: np.random.Generator, size: int, resamples: int) -> Floats:
 
 
 def interval(values: Floats) -> Interval:
-    """The first value, with the 95 % interval of the others.
+    """The first value, with the 95 % interval of the others."""
+    return Interval(float(values[0]), *ends_of(values[1:]))
+
+
+def ends_of(draws: Floats) -> tuple[float, float]:
+    """95 % interval of resampled values.
 
     Quantiles at 1.25 and 98.75 %: percentile intervals of these figures cover less than their
     nominal level, and ``benchmarks/fit_recovery.py`` finds 95 % at this one. Source: Loh (1987),
     "Calibrating confidence coefficients".
     """
-    low, high = np.quantile(values[1:], [0.0125, 0.9875])
-    return Interval(float(values[0]), float(low), float(high))
+    low, high = np.quantile(draws, [0.0125, 0.9875])
+    return float(low), float(high)

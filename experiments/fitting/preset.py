@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from driftrec.simulators import Catalog, Domain, Simulator, build_world, load_domain
+from driftrec.simulators import Catalog, Domain, Simulator, build_world
 from driftrec.simulators.affinity import fit_affinity
 from driftrec.simulators.drift import Drift, GradualDrift, Satiation, SeasonalDrift, SessionInterest
 from driftrec.simulators.fitted import save_fitted
 from driftrec.simulators.records import Item, build_catalog
 
-from ..statistics import Interval
-from .estimate import DriftEstimate
 from .free import Rhythm, free_log
 from .habits import RECOVERY, fit_satiation, topic_sums
 from .interest import LAGS, fit_curve, fit_interest, interest_sums
@@ -27,9 +25,7 @@ from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_ROUNDS = 4
-_SLOPE, _PROBE = 0.7, 0.3  # loss per logit of satiation, about; logits to measure it by
-_USERS, _MANY = 300, 1000  # simulated in a round, and in the last one
+_USERS = 300
 
 
 @dataclass(frozen=True)
@@ -57,24 +53,6 @@ class Measured:
     loss: float
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Knobs, how well they match, and how sure the satiation's weight is.
-
-    Attributes:
-        domain: the knobs as a domain.
-        knobs: found.
-        reached: what simulated users measure with them.
-        satiation: weight in logits, with the interval of the log's figure carried over and
-            widened by the noise of the simulation.
-    """
-
-    domain: Domain
-    knobs: Knobs
-    reached: Measured
-    satiation: Interval
-
-
 def make_domain(
     base: Domain, knobs: Knobs, half_life: float, abrupt: float, seasons: dict[str, float]
 ) -> Domain:
@@ -95,81 +73,6 @@ def make_domain(
     if knobs.satiation > 0:
         drift.append(Satiation(half_life=RECOVERY, weight=knobs.satiation))
     return replace(base, affinity=knobs.affinity, drift=tuple(drift))
-
-
-def calibrate(
-    estimate: DriftEstimate,
-    catalog: Catalog,
-    vectors: Floats,
-    rhythm: Rhythm,
-    *,
-    base: Domain | None = None,
-    seed: int = 0,
-    rounds: int = _ROUNDS,
-) -> Calibration:
-    """Finds the knobs with which simulated users measure as the log did.
-
-    Each round simulates a log of free choices, measures it as the real one was, and moves the knobs
-    towards it: indirect inference (Gouriéroux, Monfort & Renault, 1993), so that what the
-    measurement distorts is distorted alike on both sides. The half-life needs none of it: interest
-    that jumps is forgotten at the rate of its jumps, whatever is measured of it.
-
-    Args:
-        estimate: of the log.
-        catalog: the items, with the attributes and tastes that were fitted.
-        vectors: [N, D] of the items, in which the log was measured.
-        rhythm: when users come.
-        base: everything else of the domain; None for the plain one.
-        seed: of the simulated users.
-        rounds: how often.
-    """
-    base = base or load_domain("plain")
-    target = Measured(
-        estimate.level.estimate,
-        estimate.stable.estimate,
-        estimate.satiation.estimate,
-    )
-    half_life, abrupt = estimate.half_life.estimate, estimate.abrupt.estimate
-    seasons = {
-        name: share.estimate
-        for name, share in estimate.seasons.items()
-        if share.low > max(estimate.seasons_null[name], 0)
-    }
-
-    def measure(knobs: Knobs, users: int = _USERS) -> Measured:
-        domain = make_domain(base, knobs, half_life, abrupt, seasons)
-        world = build_world(catalog, domain.population, None, (), 0)
-        simulator = Simulator(domain, world, slate_size=1, history=1)
-        return measure_users(simulator, vectors, estimate.window, rhythm, half_life, seed, users)
-
-    knobs = Knobs()
-    for _ in range(rounds):
-        knobs = _nearer(knobs, measure(knobs), target)
-    users = max(_MANY, estimate.users)
-    reached = measure(knobs, users)
-    more = measure(replace(knobs, satiation=knobs.satiation + _PROBE), users)
-    slope = max((more.loss - reached.loss) / _PROBE, 0.2)
-    domain = make_domain(base, knobs, half_life, abrupt, seasons)
-    measured, wider = estimate.satiation, np.sqrt(1 + estimate.users / users) / slope
-    middle = knobs.satiation + (target.loss - reached.loss) / slope
-    low, high = (
-        middle + wider * (side - measured.estimate) for side in (measured.low, measured.high)
-    )
-    return Calibration(domain, knobs, reached, Interval(float(middle), float(low), float(high)))
-
-
-def _nearer(knobs: Knobs, reached: Measured, target: Measured) -> Knobs:
-    stable = np.clip([target.stable, reached.stable], 0.02, 0.98)
-    odds = (1 - stable) / stable
-    return Knobs(
-        affinity=knobs.affinity * _step(target.level / max(reached.level, 1e-9), 0.5),
-        fading=float(np.clip(knobs.fading * _step(odds[0] / odds[1], 0.5), 0.02, 4)),
-        satiation=float(np.clip(knobs.satiation + (target.loss - reached.loss) / _SLOPE, 0, 2)),
-    )
-
-
-def _step(ratio: float, power: float) -> float:
-    return float(np.clip(ratio, 0.4, 2.5) ** power)
 
 
 def measure_users(

@@ -100,8 +100,35 @@ def _movielens(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def _movielens_100k(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ratings in RecBole's atomic files, as ``driftrec data movielens-100k`` gets them."""
+    ratings, films = (
+        pd.read_csv(source / f"ml-100k.{kind}", sep="\t", dtype=str, keep_default_na=False)
+        for kind in ("inter", "item")
+    )
+    for table in (ratings, films):
+        table.columns = table.columns.str.partition(":").get_level_values(0)
+    films = films.set_index("item_id").loc[ratings.item_id.unique()]
+    items = pd.DataFrame(
+        {
+            "item_id": films.index,
+            "title": films.movie_title,
+            "description": films["class"],
+            "topics": films["class"].str.replace(" ", "|"),
+        }
+    )
+    return items, pd.DataFrame(
+        {
+            "user_id": ratings.user_id,
+            "item_id": ratings.item_id,
+            "timestamp": ratings.timestamp.astype(float),
+        }
+    )
+
+
 LOGS: dict[str, tuple[tuple[str, ...], Callable[[Path], tuple[pd.DataFrame, pd.DataFrame]]]] = {
     "online-retail": (("online_retail.parquet",), _online_retail),
     "lastfm": (("user_taggedartists.dat", "tags.dat", "artists.dat"), _lastfm),
+    "movielens-100k": (("ml-100k.inter", "ml-100k.item"), _movielens_100k),
     "movielens": (("ratings.csv", "movies.csv"), _movielens),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
-from ..importing import is_imported, open_log
+from ..logfiles import log_batches
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 COLUMNS = ("user_id", "item_id", "timestamp")
-_BATCH = 1 << 16  # rows at a time
 _ALL = float(2**64)
 Ints = npt.NDArray[np.int64]
 
@@ -133,7 +132,7 @@ def read_log(
     popularity = np.zeros(len(item_ids), np.int64)
     chunks: list[tuple[npt.NDArray[Any], ...]] = []
     threshold, kept, rows = _ALL, 0, 0
-    for batch in _batches(file, names):
+    for batch in log_batches(file, names):
         item = _item_rows(batch[names["item_id"]], index, file, rows)
         popularity += np.bincount(item, minlength=len(popularity))
         ids, who = _codes(batch[names["user_id"]], file, rows, "user_id")
@@ -170,52 +169,6 @@ def _below(chunk: tuple[npt.NDArray[Any], ...], threshold: float) -> tuple[npt.N
     return tuple(column[keep] for column in chunk)
 
 
-def _batches(file: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    wanted = list(names.values())
-    if is_imported(file):
-        with open_log(file) as table:
-            _check_columns(file, table.schema_arrow.names, wanted)
-            yield from table.iter_batches(_BATCH, columns=wanted)
-        return
-    if not file.is_file():
-        raise UserError(f"log must be a .csv or .parquet file, got {file}, which is none")
-    if file.suffix == ".parquet":
-        table = parquet.ParquetFile(file)
-        _check_columns(file, table.schema_arrow.names, wanted)
-        yield from table.iter_batches(_BATCH, columns=wanted)
-        return
-    if file.suffix != ".csv":
-        raise UserError(f"log must be a .csv or .parquet file, got {file.name}")
-    with file.open(encoding="utf-8-sig") as stream:
-        _check_columns(
-            file, [cell.strip('"') for cell in next(stream, "").strip().split(",")], wanted
-        )
-    text = {names["user_id"]: pa.string(), names["item_id"]: pa.string()}
-    options = csv.ConvertOptions(include_columns=wanted, column_types=text)
-    try:
-        with csv.open_csv(
-            file,
-            csv.ReadOptions(block_size=1 << 22),
-            csv.ParseOptions(newlines_in_values=True),
-            convert_options=options,
-        ) as reader:
-            yield from reader
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file}: {error}") from error
-
-
-def _check_columns(file: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in found:
-            raise UserError(
-                f"{file}: expected a column {name!r} (other names: --columns user_id=NAME), "
-                f"got {', '.join(found)}"
-            )
-
-
 def _codes(
     column: pa.Array, file: Path, rows: int, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -239,10 +192,10 @@ def _seconds(column: pa.Array, file: Path, rows: int) -> npt.NDArray[np.float64]
         return micro.to_numpy(zero_copy_only=False) / 1e6
     try:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowInvalid:
         raise UserError(
-            f"{file}: timestamp must be seconds, or dates and times, got {column.type}: {error}"
-        ) from error
+            f"{file}: timestamp must be seconds, or dates and times, got {column.type}"
+        ) from None
 
 
 def _refuse_null(column: pa.Array, file: Path, rows: int, name: str) -> None:
