@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .figures import STYLE
 
-_CELL, _LABELS, _HEAD = 0.62, 1.7, 0.75  # inches: a cell, the rows' names, title and columns
+_CELL, _LABELS, _HEAD = 0.62, 1.7, 0.95  # inches: a cell, the rows' names, title and columns
 _MOST = 0.6  # change that has the full colour
 
 
@@ -25,6 +25,7 @@ class Panel:
         columns: names.
         change: [rows][columns] relative change, the colour.
         value: [rows][columns] the number written besides.
+        note: below it.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Panel:
     columns: Sequence[str]
     change: Sequence[Sequence[float]]
     value: Sequence[Sequence[float]]
+    note: str = ""
 
 
 def heat_maps(panels: Sequence[Panel]) -> Figure:
@@ -50,6 +52,7 @@ def _draw(axes: matplotlib.axes.Axes, panel: Panel) -> None:
     change = np.asarray(panel.change)
     axes.imshow(change, cmap="PRGn", vmin=-_MOST, vmax=_MOST, aspect="auto")
     axes.set_title(panel.title, pad=4)
+    axes.set_xlabel(panel.note, fontsize=7.5)
     axes.set_yticks(range(len(panel.rows)), list(panel.rows))
     axes.set_xticks(range(len(panel.columns)), [c.replace(":", "\n") for c in panel.columns])
     axes.tick_params(length=0, labelsize=7.5)
@@ -58,6 +61,6 @@ def _draw(axes: matplotlib.axes.Axes, panel: Panel) -> None:
     for row, values in enumerate(panel.value):
         for column, value in enumerate(values):
             lost = change[row, column]
-            ink = "white" if abs(lost) > 0.75 * _MOST else "#222222"
+            ink = "white" if abs(lost) > 0.6 * _MOST else "#222222"
             text = f"{value:.2f}\n{lost:+.0%}"
             axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=ink)

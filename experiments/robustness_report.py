@@ -172,6 +172,7 @@ def write_report(config: RobustnessConfig, jobs: Sequence[Job], out: Path) -> li
             table.columns,
             [[table.at(r, c).change[0] for c in table.columns] for r in table.rows],
             [[table.at(r, c).score[0] for c in table.columns] for r in table.rows],
+            f"%: beside {table.relative_to}",
         )
         for table in found
     ]
