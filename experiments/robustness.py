@@ -91,8 +91,8 @@ def _training(
         "seed": config.seed,
         "env_options": {**config.env_options, **world},
         "learner_options": dict(options),
-        "validations": 3,
-        "validation_users": 128,
+        "validations": 1,
+        "validation_users": 64,
     }
     return Job(f"train/{name}", "train", train, seconds=60)
 
