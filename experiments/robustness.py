@@ -28,8 +28,7 @@ SPOILED = ("true", *(f"{kind}:{share}" for kind in ("lost", "random", "inverted"
                      for share in (0.1, 0.3)))  # fmt: skip
 """What agents are told wrongly while they serve, a share of all events."""
 
-BOTS = ("true", *(f"bots-{kind}:{share}" for kind in ("random", "inverted")
-                  for share in (0.1, 0.3)))  # fmt: skip
+BOTS = ("true", "bots-random:0.3", "bots-inverted:0.3")
 """Whom agents are trained on, a share of the users; they serve users of whom none is a bot."""
 
 BASELINES = ("static-interest", "moving-average", "discounted-linucb")
@@ -100,10 +99,10 @@ def _training(
 def evaluations(config: RobustnessConfig) -> Iterator[Job]:
     """Every agent in every regime, under every kind of feedback, and after every share of bots."""
     for regime, options in REGIMES.items():
-        for other in REGIMES:
-            yield _evaluation(config, f"drift/{other}/{regime}", f"train/drift-{other}", options)
         for agent in BASELINES:
             yield _evaluation(config, f"drift/{agent}/{regime}", agent, options)
+        for other in REGIMES:
+            yield _evaluation(config, f"drift/{other}/{regime}", f"train/drift-{other}", options)
     for feedback in SPOILED:
         options = {**REGIMES[HOME], FEEDBACK: feedback}
         for agent in (f"train/drift-{HOME}", *BASELINES):

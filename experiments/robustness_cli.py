@@ -16,7 +16,7 @@ def robustness(
     env: EnvId = DEFAULT_ENV,
     agent: Annotated[str, typer.Option("--agent", help="Learned agent.")] = "interest-attention",
     algo: Annotated[str, typer.Option("--algo", help="ppo, reinforce or slateq.")] = "ppo",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each of 10 trainings.")] = 38_400,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each of 8 trainings.")] = 38_400,
     num_envs: Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")] = 64,
     users: Annotated[int, typer.Option("--users", min=1, help="Test users.")] = 300,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the trainings.")] = 1,

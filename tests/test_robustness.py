@@ -77,7 +77,7 @@ def test_a_change_is_beside_the_agent_that_was_trained_there(folder):
 def test_the_report_says_what_breaks(folder):
     lines = findings(tables(CONFIG, folder / "runs"))
     assert "in 1 of 25 cells; none in twice: -50%" in lines[0]
-    assert "in 1 of 7 cells" in lines[1] and "in 0 of 5 cells" in lines[2]
+    assert "in 1 of 7 cells" in lines[1] and "in 0 of 3 cells" in lines[2]
     (static,) = [line for line in lines if "not above static-interest" in line]
     assert "gradual in none" in static and "none in twice" in static
     (inverted,) = [line for line in lines if line.startswith("Feedback inverted:0.3")]
