@@ -31,7 +31,7 @@ SPOILED = ("true", *(f"{kind}:{share}" for kind in ("lost", "random", "inverted"
 BOTS = ("true", "bots-random:0.3", "bots-inverted:0.3")
 """Whom agents are trained on, a share of the users; they serve users of whom none is a bot."""
 
-BASELINES = ("static-interest", "moving-average", "discounted-linucb")
+BASELINES = ("static-interest", "discounted-linucb")
 
 
 @dataclass(frozen=True)
