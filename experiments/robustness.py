@@ -47,6 +47,7 @@ class RobustnessConfig:
         users: test users, the same for all.
         seed: of the trainings.
         env_options: of the environment, beside those of the regimes.
+        bots: whether agents are trained among bots too.
     """
 
     env: str = DEFAULT_ENV
@@ -57,6 +58,7 @@ class RobustnessConfig:
     users: int = 300
     seed: int = 1
     env_options: Mapping[str, Any] = field(default_factory=dict)
+    bots: bool = True
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_envs", "users"):
@@ -74,7 +76,7 @@ def trainings(config: RobustnessConfig) -> Iterator[Job]:
     fed = {**told, "privileged": False, "log_passes": 0}
     for name, options in REGIMES.items():
         yield _training(config, f"drift-{name}", options, told)
-    for feedback in BOTS:
+    for feedback in BOTS if config.bots else ():
         yield _training(config, f"fed-{feedback}", {**REGIMES[HOME], FEEDBACK: feedback}, fed)
 
 
@@ -108,7 +110,7 @@ def evaluations(config: RobustnessConfig) -> Iterator[Job]:
         for agent in (f"train/drift-{HOME}", *BASELINES):
             name = config.agent if agent.startswith("train/") else agent
             yield _evaluation(config, f"feedback/{name}/{feedback}", agent, options)
-    for feedback in BOTS:
+    for feedback in BOTS if config.bots else ():
         trained = f"train/fed-{feedback}"
         yield _evaluation(config, f"bots/{config.agent}/{feedback}", trained, REGIMES[HOME])
 

@@ -53,7 +53,7 @@ class Table:
 
 
 def tables(config: RobustnessConfig, folder: Path) -> list[Table]:
-    """The three tables of a run whose evaluations are done.
+    """The tables of a run whose evaluations are done.
 
     Args:
         config: of the run.
@@ -63,8 +63,7 @@ def tables(config: RobustnessConfig, folder: Path) -> list[Table]:
     regimes, agents = tuple(REGIMES), (flagship, *BASELINES)
     drift = [(row, c, f"drift/{c}/{c}") for row in (*regimes, *BASELINES) for c in regimes]
     spoiled = [(row, c, f"feedback/{row}/true") for row in agents for c in SPOILED]
-    bots = [(flagship, c, f"bots/{flagship}/true") for c in BOTS]
-    return [
+    found = [
         Table(
             "drift",
             "trained under one drift (rows), met by another",
@@ -81,15 +80,20 @@ def tables(config: RobustnessConfig, folder: Path) -> list[Table]:
             SPOILED,
             _cells("feedback", spoiled, folder),
         ),
-        Table(
-            "bots",
-            "share of bots among the users it was trained on",
-            "the agent trained on honest users",
-            (flagship,),
-            BOTS,
-            _cells("bots", bots, folder),
-        ),
     ]
+    if config.bots:
+        bots = [(flagship, c, f"bots/{flagship}/true") for c in BOTS]
+        found.append(
+            Table(
+                "bots",
+                "share of bots among the users it was trained on",
+                "the agent trained on honest users",
+                (flagship,),
+                BOTS,
+                _cells("bots", bots, folder),
+            )
+        )
+    return found
 
 
 def _cells(kind: str, wanted: Sequence[tuple[str, str, str]], folder: Path) -> tuple[Cell, ...]:
@@ -214,6 +218,7 @@ def _markdown(config: RobustnessConfig, found: Sequence[Table], lines: Sequence[
         parts.append("\n".join([head, rule, *rows]))
     parts.append(
         f"Score: interquartile mean of return / horizon over the same {config.users} test users. "
+        f"Options of the environment: {config.env_options or 'as it comes'}. "
         f"One training of {config.steps:,} user-steps a row (seed {config.seed}): the luck of "
         "training is in no interval. Intervals, paired by user, are in robustness.json. Regimes: "
         + "; ".join(f"{name}: {options or 'as it comes'}" for name, options in REGIMES.items())
