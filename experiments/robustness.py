@@ -144,7 +144,7 @@ def _train(spec: dict[str, Any], out: Path) -> Mapping[str, Any]:
     result = train(TrainConfig(out=str(out), **spec))
     if result.interrupted:
         raise KeyboardInterrupt
-    return {"steps": result.steps, "score": result.score}
+    return {"steps": result.steps, "score": result.score, "best_step": result.best_step}
 
 
 def robustness(

@@ -146,6 +146,14 @@ def findings(found: Sequence[Table]) -> list[str]:
     return lines
 
 
+def _untrained(folder: Path) -> list[str]:
+    """Where validation kept the start, as nothing that was learned did better."""
+    kept = [n for n in REGIMES if not read_result(f"train/drift-{n}", folder)["best_step"]]
+    if not kept:
+        return []
+    return [f"Validation kept the start, before any training, under {', '.join(kept)}."]
+
+
 def _percent(cell: Cell) -> str:
     change, low, high = cell.change
     return f"{change:+.0%} [{low:+.0%}, {high:+.0%}]"
@@ -158,7 +166,7 @@ def write_report(config: RobustnessConfig, jobs: Sequence[Job], out: Path) -> li
         The findings.
     """
     found = tables(config, out / "runs")
-    lines = findings(found)
+    lines = [*findings(found), *_untrained(out / "runs")]
     record = read_json(out / "runs" / SETTINGS)
     write_json(
         out / "robustness.json",

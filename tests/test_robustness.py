@@ -38,6 +38,9 @@ def folder(tmp_path):
         scores = levels.get(job.name, 2.0) + noise
         path = tmp_path / "runs" / "scores" / f"{job.name}.json"
         write_json(path, {"scores": scores.tolist(), "stayed": 50.0})
+    for name in REGIMES:
+        steps = {"best_step": 0 if name == "gradual" else 10}
+        write_json(tmp_path / "runs" / "train" / f"drift-{name}.json", steps)
     write_json(tmp_path / "runs" / SETTINGS, {"settings": {}, "git_commit": "x"})
     return tmp_path
 
@@ -82,7 +85,9 @@ def test_the_report_says_what_breaks(folder):
     assert "gradual in none" in static and "none in twice" in static
     (inverted,) = [line for line in lines if line.startswith("Feedback inverted:0.3")]
     assert f"{FLAGSHIP} -75%" in inverted and "discounted-linucb -25%" in inverted
-    assert write_report(CONFIG, list(evaluations(CONFIG)), folder) == lines
+    told = write_report(CONFIG, list(evaluations(CONFIG)), folder)
+    kept = "Validation kept the start, before any training, under gradual."
+    assert told == [*lines, kept]
     text = (folder / "report.md").read_text()
     assert "| none | 2.0" in text and "1.00 (-50%)" in text
     assert (folder / "robustness.png").stat().st_size > 20_000
