@@ -20,10 +20,12 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from .logfit import Behaviour
 from .logs import Log
 from .output import Output
 from .policy import InterestAttentionPolicy
 from .pretraining import Pretraining
+from .privatefit import PrivateFitConfig
 from .search import Choice, Range, Space
 from .tape import Episodes, Tape
 
@@ -48,6 +50,9 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
         log_passes: passes over the platform's log on which the interest is fitted before, of a user
             for every 32 steps of pretraining (``driftrec.agents.logfit``).
+        epsilon: to fit the interest by differentially private steps that spend no more than this
+            (``driftrec.agents.privatefit``); None for the plain fit.
+        delta: probability with which that may fail; None: a tenth of one over the users.
         evidence_coef: weight of the likelihood of choices by the interest alone, in pretraining.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
@@ -87,6 +92,8 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
         log_passes: int = 4,
+        epsilon: float | None = None,
+        delta: float | None = None,
         evidence_coef: float = 0.3,
         privileged: bool = False,
         several: bool = False,
@@ -102,10 +109,14 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         self.log_passes, self.evidence_coef = log_passes, evidence_coef
+        self.privacy = None
+        if epsilon is not None:
+            self.privacy = PrivateFitConfig(epsilon, delta, passes=log_passes)
         self.several, self.reward_unit = several, reward_unit
         self.algorithm_name = self.name  # kept in the saved file, to load the right class
         self.episodes: Episodes | None = None
         self.log: Log | None = None  # what to pretrain on in place of slates of its own
+        self.behaviour: Behaviour | None = None  # what the interest is fitted on: the platform's
         self.pretraining = pretrain_steps > 0  # whether the rollout at hand is for pretraining
         self._updates_done = 0
         self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
@@ -284,4 +295,4 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         return float(self.lr_schedule(1)) * rise * fall
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "episodes", "log", "_shuffle"]
+        return [*super()._excluded_save_params(), "episodes", "log", "behaviour", "_shuffle"]

@@ -22,8 +22,10 @@ ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {
     "slateq": EpisodeSlateQ,
 }
 
-ITEM_OPTIONS = ("text", "text_width")
+ITEM_OPTIONS = ("text", "text_width", "items")
 """Options that say what items are known by: a model that is begun from another shares them."""
+
+_TABLES = {"log": ItemTable.of, "catalogue": ItemTable.of_catalogue}
 
 SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
 """Which options of all networks are worth tuning."""
@@ -38,6 +40,7 @@ def make_learner(
     tensorboard_log: str | None = None,
     text: str = "",
     text_width: int = 64,
+    items: str = "log",
     **options: Any,
 ) -> EpisodeAlgorithm:
     """An algorithm of Stable-Baselines3's kind, ready to ``learn``.
@@ -51,27 +54,36 @@ def make_learner(
         text: a language model (``minilm``, ``smollm2``, a folder or hub name): items are known by
             what it makes of their text, in place of vectors fitted on a log; "" for the latter.
         text_width: length of these vectors.
+        items: what else is known of items: from the "log" of the platform (vectors, popularity), or
+            from the "catalogue" alone.
         **options: fields of the network's ``Config`` and arguments of the algorithm.
 
     Raises:
-        ValueError: for an unknown agent, algorithm or model, with the known ones.
+        ValueError: for an unknown agent, algorithm or model, with the known ones; for items known
+            from the log where that must stay private.
     """
-    for name, value, known in (("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS)):
+    chosen = (("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS), ("items", items, _TABLES))
+    for name, value, known in chosen:
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     network, shape = NETWORKS[agent]
     given = network_options(agent, options)
     config = network.Config(**{**shape, **given})
     options = {name: value for name, value in options.items() if name not in given}
-    items = ItemTable.of(env)
+    if options.get("epsilon") is not None and items == "log":
+        raise ValueError(
+            "items must be catalogue with an epsilon, got log: vectors and popularity that come "
+            "from a log tell of its users"
+        )
+    table = _TABLES[items](env)
     if text:
         from .language import text_features
 
-        items = replace(items, features=text_features(Platform.of(env).catalog, text, text_width))
+        table = replace(table, features=text_features(Platform.of(env).catalog, text, text_width))
     return ALGORITHMS[algo](
         ALGORITHMS[algo].policy_type,
         env,
-        policy_kwargs={"items": items, "network": config, "network_class": network},
+        policy_kwargs={"items": table, "network": config, "network_class": network},
         seed=seed,
         tensorboard_log=tensorboard_log,
         **options,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,6 +12,21 @@ from .network import Network
 
 _BATCH = 64  # users
 UNREAD = 5  # first choices of each user, of whom too little is known to learn from them
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What users of a log chose, a row a user.
+
+    Attributes:
+        slates: [U, H, K] items that they chose from, -1 for none.
+        feedback: [U, H, K] graded, on them.
+        against: "slates" that were shown, or items "drawn" to stand beside each event.
+    """
+
+    slates: npt.NDArray[np.int32]
+    feedback: npt.NDArray[np.float32]
+    against: str = "slates"
 
 
 def fit_interest(

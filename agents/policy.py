@@ -12,6 +12,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from driftrec.simulators import unit
+
 from .diversity import diverse_slates
 from .network import Network, NetworkConfig
 from .optimizer import MuonAdamW
@@ -34,6 +36,17 @@ class ItemTable:
     features: np.ndarray
     average: np.ndarray
     worth: np.ndarray
+
+    @classmethod
+    def of_catalogue(cls, source: Any) -> ItemTable:
+        """The table without anything from a log: topic shares, and nothing is known to be popular.
+
+        Raises:
+            ValueError: if ``source`` is none of driftrec's.
+        """
+        platform = Platform.of(source)
+        nothing = np.zeros(platform.num_items, np.float32)
+        return cls(unit(platform.catalog.topics), nothing, platform.worth)
 
     @classmethod
     def of(cls, source: Any) -> ItemTable:

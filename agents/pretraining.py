@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from .credit import discounted
-from .logfit import fit_interest
+from .logfit import Behaviour, fit_interest
 from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
 from .output import Output
 from .platform import Platform
 from .policy import InterestAttentionPolicy
+from .privatefit import Guarantee, PrivateFitConfig, fit_interest_privately, plan_guarantee
 from .tape import Episodes
 
 
@@ -34,6 +35,8 @@ class Pretraining:
     pretrain_rate: float
     pretrain_epochs: int
     log_passes: int
+    privacy: PrivateFitConfig | None
+    behaviour: Behaviour | None
     evidence_coef: float
     several: bool
     gamma: float
@@ -51,13 +54,38 @@ class Pretraining:
         raise NotImplementedError
 
     def fit_interest(self) -> None:
-        """Fits the interest on the platform's log, which every agent may read."""
-        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
-        if log.slates is None or log.feedback is None:
+        """Fits the interest on ``behaviour``, by default the platform's log."""
+        found = self.read_behaviour()
+        if found is None:
             return
         self.policy.set_training_mode(True)
-        slates, feedback = log.slates[:users], log.feedback[:users]
-        fit_interest(self.policy.network, slates, feedback, self.log_passes, self._shuffle)
+        network, slates, feedback = self.policy.network, found.slates, found.feedback
+        if self.privacy is None:
+            fit_interest(network, slates, feedback, self.log_passes, self._shuffle)
+        else:
+            fit_interest_privately(network, slates, feedback, self.privacy, against=found.against)
+
+    def read_behaviour(self) -> Behaviour | None:
+        """What the interest is fitted on; None where nobody's choices are known."""
+        if self.behaviour is not None:
+            return self.behaviour
+        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
+        if log.slates is None or log.feedback is None:
+            return None
+        return Behaviour(log.slates[:users], log.feedback[:users])
+
+    def promised(self) -> Guarantee | None:
+        """What the accountant says of the fit to come; None where it is not private.
+
+        Raises:
+            ValueError: where there is no log to be private about, or as ``plan_guarantee``.
+        """
+        if self.privacy is None:
+            return None
+        found = self.read_behaviour()
+        if found is None or self.pretrain_steps == 0:
+            raise ValueError("epsilon must be left out where no log is read (pretrain_steps, log)")
+        return plan_guarantee(len(found.slates), self.privacy)
 
     def pretrain(self, episodes: Episodes) -> None:
         """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""

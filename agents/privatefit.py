@@ -33,6 +33,8 @@ class PrivateFitConfig:
         batch: users of a step, in expectation.
         clip: most that a user's gradient, as a vector of all parameters, may be long.
         rate: learning rate of Adam.
+        items: whether item vectors are fitted too: each is learned from few users, and they are
+            most of the parameters, so most of the noise.
     """
 
     epsilon: float
@@ -41,6 +43,7 @@ class PrivateFitConfig:
     batch: int = 256
     clip: float = 0.5
     rate: float = 0.01
+    items: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "passes", "batch", "clip", "rate"):
@@ -77,13 +80,13 @@ def fit_interest_privately(
     feedback: npt.NDArray[np.float32],
     config: PrivateFitConfig,
     seed: int | None = None,
+    against: str = "slates",
 ) -> Guarantee:
     """As ``fit_interest``, by DP-SGD: each user's gradient is clipped, and their sum gets noise.
 
-    Item vectors of single items are left alone: they are most of the parameters, so most of the
-    noise, and each is learned from few users. What the network was made of before (features, biases
-    and popularity, if they come from the same log) is outside of the guarantee. The loss would tell
-    about users, so that it is not returned.
+    What the network was made of before (features, biases and popularity, if they come from the same
+    log) is outside of the guarantee: ``make_learner(items="catalogue")`` makes it of nothing from a
+    log. The loss would tell about users, so that it is not returned.
 
     Source: Abadi et al. (2016), "Deep learning with differential privacy"; accountant: Mironov
     (2017), "Renyi differential privacy", as Opacus has it.
@@ -95,6 +98,8 @@ def fit_interest_privately(
         config: how private.
         seed: of noise and sampling, for tests. Whoever knows it can take the noise off: leave it
             out, and the operating system draws one that nobody learns.
+        against: "slates" that users were shown, or "drawn" items beside each event: then the law of
+            choice (position, taking nothing) stays as it was, of which such a log says nothing.
 
     Returns:
         The guarantee.
@@ -104,7 +109,9 @@ def fit_interest_privately(
     """
     plan = plan_guarantee(len(slates), config)
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
-    fitted = [*network.interest.parameters(), network.metric]
+    law = {network.interest.chain.outside, network.interest.chain.position}
+    fitted = [p for p in network.interest.parameters() if against == "slates" or p not in law]
+    fitted += [network.metric, *([network.item_own] if config.items else [])]
     optimizer = torch.optim.Adam(fitted, lr=config.rate)
     expected = plan.sample_rate * len(slates)
     for _ in range(plan.steps):

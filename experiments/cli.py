@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from . import privacy_cli, serving_cli, training_cli, tuning_cli  # noqa: F401  (register)
+from . import (  # noqa: F401  (register)
+    privacy_cli,
+    robustness_cli,
+    serving_cli,
+    training_cli,
+    tuning_cli,
+)
 from .options import (
     DEFAULT_ENV,
     Address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,12 @@ def stages(train: Mapping[str, Any], before: Sequence[Stage] = ()) -> list[Stage
         return list(before)
     log = train.get("log")
     told = "log" if log else "utilities" if options.get("privileged") else "own slates"
-    return [*before, {"told": told, "log": log, "steps": steps}]
+    epsilon = options.get("epsilon")
+    if epsilon is None:
+        return [*before, {"told": told, "log": log, "steps": steps}]
+    read = {"told": "log", "log": log or SIMULATOR, "steps": 0, "epsilon": epsilon}
+    told = "utilities" if options.get("privileged") else "own slates"
+    return [*before, read, {"told": told, "log": None, "steps": steps}]
 
 
 def stages_of(record: Mapping[str, Any]) -> list[Stage]:
@@ -39,7 +45,13 @@ def stages_of(record: Mapping[str, Any]) -> list[Stage]:
 
 def describe_stages(found: Sequence[Stage]) -> str:
     """The stages in words, for tables and terminals."""
-    return ", then ".join(f"{s['steps']:,} user-steps on {_told(s)}" for s in found) or "none"
+    return ", then ".join(map(_told_how, found)) or "none"
+
+
+def _told_how(stage: Stage) -> str:
+    if "epsilon" in stage:
+        return f"{_told(stage)}, private at epsilon {stage['epsilon']:g}"
+    return f"{stage['steps']:,} user-steps on {_told(stage)}"
 
 
 def _told(stage: Stage) -> str:
@@ -49,6 +61,21 @@ def _told(stage: Stage) -> str:
     if stage["told"] == "utilities":
         return "the users' true utilities (targets only)"
     return "logged feedback"
+
+
+def promised(learner: Any, start: str | None) -> dict[str, Any] | None:
+    """The guarantee of the fit to come, or else that of the run which a training starts from."""
+    plan = learner.promised()
+    if plan is not None:
+        return asdict(plan)
+    return None if start is None else read_run(Path(start)).get("privacy")
+
+
+def describe_privacy(privacy: Mapping[str, Any] | None) -> list[str]:
+    """The guarantee as a line for the terminal; none without one."""
+    if privacy is None:
+        return []
+    return ["privacy: epsilon {epsilon:.3g}, delta {delta:.1g}, {users:,} users".format(**privacy)]
 
 
 def begun_in(folder: Path, agent: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +97,8 @@ def begun_in(folder: Path, agent: str | None, options: Mapping[str, Any]) -> dic
         raise UserError(f"the model in {folder} is of the agent {train['agent']}, got {agent}")
     own = network_options(train["agent"], train["learner_options"])
     own |= {name: v for name, v in train["learner_options"].items() if name in ITEM_OPTIONS}
+    if train["learner_options"].get("epsilon") is not None:
+        own["log_passes"] = 0  # the log has been read, as privately as was asked for
     return {
         "start": str(folder),
         "env": train["env"],
@@ -77,6 +106,14 @@ def begun_in(folder: Path, agent: str | None, options: Mapping[str, Any]) -> dic
         "env_options": train["env_options"],
         "learner_options": {**own, **options},
     }
+
+
+def read_log(log: str, learner: Any, users: Any, seed: int) -> None:
+    """Gives a learner its log: to fit the interest on where it is private, else whole episodes."""
+    if learner.privacy is not None:
+        learner.behaviour = open_behaviour(log, users, seed)
+    else:
+        learner.log = open_log(log, users, learner.worth)
 
 
 def open_log(log: str, users: Any, worth: Any) -> Any:
@@ -98,6 +135,30 @@ def open_log(log: str, users: Any, worth: Any) -> Any:
     path = Path(log).expanduser()
     episodes = _from_file(path, users) if path.exists() else _from_dataset(log, users)
     return RecordedLog(episodes, users.num_envs)
+
+
+def open_behaviour(log: str, users: Any, seed: int) -> Any:
+    """What users of that log chose, a row a user, for a private fit; None for the simulator's.
+
+    Raises:
+        UserError: where there is no such log, it does not say whose its events are, or none is of
+            an item of the catalogue.
+    """
+    from driftrec.agents.contrast import last_choices
+
+    if log == SIMULATOR:
+        return None
+    path = Path(log).expanduser()
+    if not path.exists():
+        raise UserError(f"log must be a file or folder with events of users, got {log!r}")
+    world = users.env.unwrapped
+    return last_choices(
+        *_events(path, users),
+        num_items=len(world.catalog),
+        history=int(world.history),
+        slots=int(world.slate_size),
+        generator=np.random.default_rng(seed),
+    )
 
 
 def _from_dataset(name: str, users: Any) -> Any:
@@ -124,8 +185,21 @@ def _from_dataset(name: str, users: Any) -> Any:
 
 
 def _from_file(path: Path, users: Any) -> Any:
-    """Events of a log; those of items that the catalogue left out are passed over."""
+    """Episodes of the events of a log."""
     from driftrec.agents.logs import from_events
+
+    world = users.env.unwrapped
+    return from_events(
+        *_events(path, users),
+        worth=world.simulator.worth,
+        history=int(world.history),
+        steps=int(world.horizon),
+        slots=int(world.slate_size),
+    )
+
+
+def _events(path: Path, users: Any) -> tuple[Any, Any, Any, Any]:
+    """User, item, grade and hours [E] of a log; of items that the catalogue has."""
     from driftrec.simulators.readers import read_events
 
     world = users.env.unwrapped
@@ -144,13 +218,4 @@ def _from_file(path: Path, users: Any) -> Any:
     if not rows:
         raise UserError(f"none of the {total} events in {path} is of an item of the catalogue")
     user_of, item, value, hours = (np.array(column) for column in zip(*rows, strict=True))
-    return from_events(
-        user_of,
-        item,
-        value / max(1.0, value.max()),  # grades are shares of the largest
-        hours,
-        worth=world.simulator.worth,
-        history=int(world.history),
-        steps=int(world.horizon),
-        slots=int(world.slate_size),
-    )
+    return user_of, item, value / max(1.0, value.max()), hours  # grades are shares of the largest

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 from .files import write_json
-from .pretraining import Stage, describe_stages, open_log, stages, stages_of
+from .pretraining import (
+    Stage,
+    describe_stages,
+    promised,
+    read_log,
+    stages,
+    stages_of,
+)
 from .runs import (
     CONFIG,
     LAST,
@@ -21,6 +28,7 @@ from .runs import (
     versions,
 )
 from .seeds import train_users, validation_users
+from .weights import saved_learner, take_weights
 from .worlds import DEFAULT_ENV, describe, make_batch
 
 if TYPE_CHECKING:
@@ -69,7 +77,8 @@ class TrainConfig:
         for name in ("steps", "num_envs", "validations", "validation_users"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.log and self.learner_options.get("privileged"):
+        private = self.learner_options.get("epsilon") is not None
+        if self.log and self.learner_options.get("privileged") and not private:
             raise UserError("privileged must be off with a log: nobody's true utilities are in it")
         if self.early_stop < 0:
             raise UserError(f"early_stop must be at least 0, got {self.early_stop}")
@@ -92,6 +101,7 @@ class TrainResult:
         interrupted: whether Ctrl-C ended it early.
         stopped: whether it ended early, nothing better having come.
         pretraining: what it was pretrained on, see ``pretraining.describe_stages``.
+        privacy: what the accountant says of it, see ``agents.privatefit.Guarantee``.
     """
 
     folder: Path
@@ -102,6 +112,7 @@ class TrainResult:
     interrupted: bool
     stopped: bool = False
     pretraining: str = "none"
+    privacy: dict[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
         """The result as values that JSON knows."""
@@ -136,6 +147,7 @@ def train(
     record = {
         "train": asdict(config),
         "pretraining": stages(asdict(config), _told_before(config)),
+        "privacy": promised(learner, config.start),
         "world": world,
         "versions": versions(),
         "git_commit": git_commit(),
@@ -200,6 +212,7 @@ def _learn(
         interrupted=status == "interrupted",
         stopped=validation.stopped,
         pretraining=describe_stages(stages_of(record)),
+        privacy=record.get("privacy"),
     )
     write_json(folder / CONFIG, {**record, "status": status, "result": result.plain()})
     return result
@@ -219,11 +232,11 @@ def _build(
     torch.set_num_threads(1)  # with two, sums are split by load and no run repeats
     env = make_batch(config.env, config.num_envs, config.env_options)
     users, world = BatchVecEnv(env), describe(config.env, env)
-    learner = _new_learner(config, users) if saved is None else _saved_learner(saved, users)
+    learner = _new_learner(config, users) if saved is None else saved_learner(saved, users)
     if config.start is not None and saved is None:
-        _take_weights(learner, Path(config.start), config.agent, world)
+        take_weights(learner, Path(config.start), config.agent, world)
     if config.log is not None:
-        learner.log = open_log(config.log, users, learner.worth)
+        read_log(config.log, learner, users, config.seed)
     # The learner seeds its environment with its own small seed, which other runs would share.
     users.seed(train_users(config.seed))
     learner.set_logger(Logger(str(folder), [TensorBoardOutputFormat(str(folder))]))
@@ -252,43 +265,3 @@ def _new_learner(config: TrainConfig, users: Any) -> Any:
 
 def _told_before(config: TrainConfig) -> list[Stage]:
     return [] if config.start is None else stages_of(read_run(Path(config.start)))
-
-
-def _take_weights(learner: Any, folder: Path, agent: str, world: Mapping[str, Any]) -> None:
-    """Gives a new learner the best weights of a run; its optimizer begins anew.
-
-    Raises:
-        UserError: where the run is of another agent, world or shape, or has no model.
-    """
-    record = read_run(folder)
-    check_compatible(record, folder, world)
-    if record["train"]["agent"] != agent:
-        raise UserError(
-            f"the model in {folder} is of the agent {record['train']['agent']}, got {agent}"
-        )
-    try:
-        learner.policy.load_state_dict(_load(folder / MODEL).policy.state_dict())
-    except RuntimeError as error:
-        raise UserError(f"the model in {folder} is of another shape: {error}") from error
-
-
-def _saved_learner(path: Path, users: Any) -> Any:
-    """The algorithm as it stood at its checkpoint.
-
-    Raises:
-        UserError: where the file is damaged or says nothing to go on from.
-    """
-    learner = _load(path, users)
-    if learner.checkpoint is None:
-        raise UserError(f"{path} is no checkpoint: it was saved by an older driftrec")
-    learner.num_timesteps = learner.checkpoint["steps"]
-    return learner
-
-
-def _load(path: Path, users: Any = None) -> Any:
-    from driftrec.agents.learners import load_learner
-
-    try:
-        return load_learner(str(path), users)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"cannot load {path}: {error}") from error

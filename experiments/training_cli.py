@@ -26,6 +26,7 @@ from .options import (
     env_options,
     refuse_beside,
 )
+from .pretraining import describe_privacy
 from .runs import LAST, MODEL
 
 if TYPE_CHECKING:
@@ -80,6 +81,18 @@ Privileged = Annotated[
         help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
     ),
 ]
+Epsilon = Annotated[
+    float | None,
+    typer.Option(
+        "--epsilon",
+        help="Read the log once, by differentially private steps that spend at most this; items "
+        "are known by the catalogue alone, and all else is learned from simulated users.",
+    ),
+]
+Delta = Annotated[
+    float | None,
+    typer.Option("--delta", help="Probability that --epsilon may fail; default 0.1 / users."),
+]
 Text = Annotated[
     str | None,
     typer.Option(
@@ -105,6 +118,8 @@ def train(
     early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
     privileged: Privileged = True,
+    epsilon: Epsilon = None,
+    delta: Delta = None,
     text: Text = None,
     catalog: Catalog = None,
     drift: Drift = None,
@@ -135,6 +150,7 @@ def train(
         raise ValueError("give either --out or --resume, got none")
     world = env_options(catalog, drift, drift_strength, slate_size, horizon, env_option)
     agent, algo, options = with_tuned(settings, agent, algo, parse_options(option or []))
+    options = {**private(epsilon, delta), **options}
     if text is not None:
         options = {"text": text, **options}
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
@@ -182,6 +198,8 @@ def pretrain(
             "without --log), or on the log of the simulator's logging policy.",
         ),
     ] = None,
+    epsilon: Epsilon = None,
+    delta: Delta = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="User-steps.")] = 225_000,
     seed: Seed = 0,
     num_envs: NumEnvs = 128,
@@ -205,13 +223,16 @@ def pretrain(
     from .pretraining import SIMULATOR
     from .worlds import parse_options
 
-    if log is not None and privileged:
+    if log is not None and privileged and epsilon is None:
         raise ValueError("give either --log or --privileged: nobody's true utilities are in a log")
     if privileged is None:
         privileged = log is None
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
-    if not privileged:  # choices say less than utilities, and a log does not follow the network
+    if (
+        not privileged and epsilon is None
+    ):  # choices say less than utilities, and a log does not follow the network
         options = {"pretrain_rate": LOGGED_RATE, **options}
+    options = {**private(epsilon, delta), **options}
     config = training.TrainConfig(
         out=str(out),
         env=env,
@@ -226,6 +247,20 @@ def pretrain(
         early_stop=early_stop,
     )
     show_training(training.train(config, progress=False if as_json else None), as_json)
+
+
+def private(epsilon: float | None, delta: float | None) -> dict[str, Any]:
+    """Options of a learner whose log must not tell of its users.
+
+    Raises:
+        ValueError: for a delta without an epsilon.
+    """
+    if epsilon is None:
+        if delta is not None:
+            raise ValueError(f"delta must come with an epsilon, got {delta} alone")
+        return {}
+    given = {"epsilon": epsilon, "items": "catalogue"}
+    return given if delta is None else {**given, "delta": delta}
 
 
 def with_tuned(
@@ -254,6 +289,7 @@ def describe_result(result: TrainResult) -> str:
         f"{head} after {result.steps:,} user-steps and {result.seconds:.0f} s",
         f"validation reward per user-step: {result.score:.4f}, after {result.best_step:,} steps",
         f"pretraining: {result.pretraining}",
+        *describe_privacy(result.privacy),
         f"best model:   {result.folder / MODEL}",
     ]
     if result.interrupted:

@@ -23,6 +23,9 @@ PEERS = {
 }
 """Environments of others by the beginning of their ids: module, class, package and extra."""
 
+FEEDBACK = "feedback"
+"""The option of every environment of this project that says what agents are told wrongly."""
+
 # What the id or the caller decides, not the user.
 _NOT_OPTIONS = {"self", "env_id", "num_envs", "autoreset_mode", "render_mode"}
 
@@ -83,7 +86,7 @@ def known_options(env_id: str) -> list[str]:
     parameters = inspect.signature(creator).parameters if creator else {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {name for name, parameter in parameters.items() if parameter.kind in kinds}
-    return sorted(named - _NOT_OPTIONS)
+    return sorted((named - _NOT_OPTIONS) | ({FEEDBACK} if _peer(bare) is None else set()))
 
 
 def check_options(env_id: str, options: Mapping[str, Any]) -> None:
@@ -109,6 +112,8 @@ def make_batch(
     """
     import gymnasium as gym
 
+    from driftrec.envs.spoiled import spoil
+
     if num_envs < 1:
         raise UserError(f"users must be at least 1, got {num_envs}")
     bare = check_env_id(env_id)
@@ -118,7 +123,9 @@ def make_batch(
         return cast("DriftVectorEnv", peer(bare, num_envs, **(options or {})))
     # The oracle's reward costs a pass over the catalogue at every step: only where asked for.
     options = {"diagnostics": False, **(options or {})}
-    return cast("DriftVectorEnv", gym.make_vec(bare, num_envs=num_envs, **options))
+    feedback = options.pop(FEEDBACK, "true")
+    env = gym.make_vec(bare, num_envs=num_envs, **options)
+    return cast("DriftVectorEnv", spoil(env, feedback))
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
