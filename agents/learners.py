@@ -38,6 +38,7 @@ def make_learner(
     tensorboard_log: str | None = None,
     text: str = "",
     text_width: int = 64,
+    items: ItemTable | None = None,
     **options: Any,
 ) -> EpisodeAlgorithm:
     """An algorithm of Stable-Baselines3's kind, ready to ``learn``.
@@ -51,6 +52,7 @@ def make_learner(
         text: a language model (``minilm``, ``smollm2``, a folder or hub name): items are known by
             what it makes of their text, in place of vectors fitted on a log; "" for the latter.
         text_width: length of these vectors.
+        items: what is known of the items; None for what the platform knows.
         **options: fields of the network's ``Config`` and arguments of the algorithm.
 
     Raises:
@@ -63,7 +65,9 @@ def make_learner(
     given = network_options(agent, options)
     config = network.Config(**{**shape, **given})
     options = {name: value for name, value in options.items() if name not in given}
-    items = ItemTable.of(env)
+    if items is not None and text:
+        raise ValueError(f"items must be None beside text, got both, text={text!r}")
+    items = ItemTable.of(env) if items is None else items
     if text:
         from .language import text_features
 
