@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import math
@@ -24,6 +25,7 @@ from driftrec.agents.learners import NETWORKS, make_learner
 from driftrec.agents.output import Output
 from driftrec.agents.serving import Event, Recommender, ServedModel, folder, reader, save
 from driftrec.agents.serving.event import time_features
+from driftrec.agents.serving.precision import lighten
 from driftrec.agents.serving.reader import Asked, Reader
 from driftrec.agents.serving.retrieval import Nearest, Search, build_index, exact
 from driftrec.envs.sb3 import BatchVecEnv
@@ -77,7 +79,10 @@ def events_of(user: str, count: int, model: ServedModel, seed: int = 0) -> list[
 
 
 def told(model: ServedModel, events: list[Event]) -> Recommender:
-    recommender = Recommender(model)
+    return told_by(Recommender(model), events)
+
+
+def told_by(recommender: Recommender, events: list[Event]) -> Recommender:
     for event in events:
         recommender.observe(event)
     return recommender
@@ -193,10 +198,10 @@ def test_an_event_costs_one_token_however_long_the_history(
 # --- what is known is a function of the events ----------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> None:
+@pytest.mark.parametrize("flags", [{"precision": "bf16"}, {"precision": "int8"}, {"pruned": 0.05}])
+def test_a_lighter_network_hardly_moves_a_score(model: ServedModel, flags: dict) -> None:
     events = events_of("anna", 12, model)
-    full, light = told(model, events), Recommender(model, precision=precision)
+    full, light = told(model, events), Recommender(model, **flags)
     for event in events:
         light.observe(event)
     asked = full.asked("", NOW)
@@ -205,6 +210,30 @@ def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> N
     assert answer(full) == answer(told(model, events))  # the model itself stays as it is
     with pytest.raises(ValueError, match="precision must be one of fp32, bf16, int8, got 'fp4'"):
         Recommender(model, precision="fp4")
+    with pytest.raises(ValueError, match=r"pruned must be in \[0, 1\), got 1"):
+        Recommender(model, pruned=1)
+
+
+def test_every_step_is_read_by_the_lighter_network(model: ServedModel) -> None:
+    """The weights of the whole one have no say once it was made lighter, at the start or later."""
+    events, emptied = events_of("anna", 12, model), copy.deepcopy(model)
+    light = Recommender(emptied, precision="int8")
+    for event in events[:3]:
+        light.observe(event)
+    with torch.no_grad():
+        for weight in emptied.network.parameters():
+            weight.zero_()
+    for event in events[3:]:
+        light.observe(event)
+    assert answer(light) == answer(told_by(Recommender(model, precision="int8"), events))
+
+
+def test_pruning_leaves_the_largest_weights(model: ServedModel) -> None:
+    pruned, whole = (lighten(model.network, pruned=share).token.weight for share in (0.3, 0.0))
+    gone = pruned == 0
+    assert gone.float().mean() == pytest.approx(0.3, abs=1e-3)
+    assert torch.equal(pruned[~gone], whole[~gone])
+    assert whole[gone].abs().max() <= whole[~gone].abs().min()
 
 
 @pytest.mark.parametrize("longest", [8, 384])

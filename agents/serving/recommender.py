@@ -46,6 +46,7 @@ class Recommender:
         states: users whose state is kept; those of others are read anew when they come back.
         precision: "fp32", or "bf16" or "int8" for linear layers in fewer bits.
         compiled: whether a step is compiled by ``torch.compile``.
+        pruned: share of the linear layers' weights, the smallest, that are set to 0.
 
     Example:
         recommender = Recommender.load("exports/a")
@@ -61,12 +62,13 @@ class Recommender:
         states: int = 10_000,
         precision: str = "fp32",
         compiled: bool = False,
+        pruned: float = 0.0,
     ) -> None:
         if states < 1:
             raise ValueError(f"states must be at least 1, got {states}")
         self.model, self.items = model, model.items
         self.search = search
-        self.reader = Reader(model.network, model.slots, precision, compiled)
+        self.reader = Reader(model.network, model.slots, precision, compiled, pruned)
         self._users = Users(states)
 
     @classmethod
@@ -76,6 +78,7 @@ class Recommender:
         states: int = 10_000,
         precision: str = "fp32",
         compiled: bool = False,
+        pruned: float = 0.0,
     ) -> Recommender:
         """The recommender of a folder that ``driftrec export`` wrote; options as of the class.
 
@@ -84,7 +87,7 @@ class Recommender:
         """
         model, index = load(Path(folder))
         search = exact if index is None else Nearest(index)
-        return cls(model, search, states, precision, compiled)
+        return cls(model, search, states, precision, compiled, pruned)
 
     # --- what a service calls -------------------------------------------------------------------
 
