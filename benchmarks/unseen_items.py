@@ -8,9 +8,11 @@ then serves the same 500 test users twice: with the items that it knows, and wit
 which no log exists: their vectors come from their texts alone, their average is that of all. Even
 and odd seeds train on the two halves of one split, so that a half that is easier cancels out.
 
-Two policies: ``text`` knows items by what MiniLM makes of their texts; ``id`` is the same network
-with a random vector for each item, from which it learns one of the item's own: its new items have
-rows that no one trained. The reference rows need no training; they do see the log of both halves.
+Three policies: ``text-alone`` knows items by what MiniLM makes of their texts and by nothing else
+(``--option per_item=False``); ``text`` learns a vector of each item's own beside it, as networks do
+unless told; ``id`` is the same network with a random vector in place of the text. What is learned
+of single items does not come along: new ones have rows that no one trained. The reference
+rows need no training; they do see the log of both halves.
 Score: mean of return / horizon over seeds and users, with its 95 % bootstrap interval. Needs
 `make models`; every run that is done is kept in --work, two minutes each.
 """
@@ -47,7 +49,7 @@ from driftrec.simulators import Catalog, unit  # noqa: E402
 from driftrec.simulators.readers import load_catalog  # noqa: E402
 
 ENV = "driftrec/Video-v0"
-POLICIES = ("text", "id")
+POLICIES = ("text-alone", "text", "id")
 REFERENCES = ("random", "static-interest", "discounted-linucb", "oracle")
 WIDTH = 64  # of the items' vectors
 NEEDED = 0.85  # of the reward on the seen half
@@ -81,7 +83,7 @@ def tables(policy: str, seen: Platform, new: Platform, seed: int) -> tuple[ItemT
     """What is known of the items of the half that is trained on, and of the other."""
     log = seen.log
     average = np.full(new.num_items, log.bias.mean(), np.float32)
-    if policy == "text":
+    if policy != "id":
         encoder = TextEncoder(load_backbone("minilm"), cache=cache_folder() / "texts")
         known, other = (encoder(catalog_texts(p.catalog)) for p in (seen, new))
         centre = known.mean(0)
@@ -111,6 +113,7 @@ def run(policy: str, seed: int, steps: int, users: int, work: Path) -> None:
             env,
             seed=seed,
             items=table,
+            per_item=policy != "text-alone",
             pretrain_steps=steps * 4 // 5,
             privileged=True,
         )
