@@ -21,6 +21,7 @@ was not trained has no score. Compiling changes no score, and is not scored agai
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import os
@@ -69,7 +70,8 @@ class Lighter:
         self, policy: InterestAttentionPolicy, precision: str = "fp32", pruned: float = 0.0
     ) -> None:
         self.policy, self.precision = policy, precision
-        self.network = lighten(policy.network, precision, pruned)
+        self.network = lighten(copy.deepcopy(policy.network), precision, pruned)
+        self.network.fix_items()  # in fp32, as they are served
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = 0
