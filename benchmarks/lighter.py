@@ -105,17 +105,13 @@ def trained(backbone: str, steps: int, work: Path) -> Any:
     return learner
 
 
-def scores(policy: InterestAttentionPolicy, users: int) -> dict[str, np.ndarray]:
-    """[U] scores of the users by flag, and of the two agents that say what 0 and 1 are."""
-    policy.set_training_mode(False)
-    found = {
-        name: evaluate(name, ENV, users, test_users()).score
-        for name in ("static-interest", "oracle")
-    }
-    for name, flags in FLAGS.items():
-        if "compiled" not in flags:
-            found[name] = evaluate(Lighter(policy, **flags), ENV, users, test_users()).score
-    return found
+def scored(agent: Any, users: int, file: Path) -> np.ndarray:
+    """[U] scores of the users, measured now or before."""
+    if not file.exists():
+        found = evaluate(agent, ENV, users, test_users()).score
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, found)
+    return np.load(file)
 
 
 def sizes(network: Network) -> tuple[float, float]:
@@ -150,35 +146,37 @@ def served(model: ServedModel, flags: dict[str, Any], events: int) -> tuple[dict
     return {name: round(float(value), 3) for name, value in row.items()}, ranked(recommender, model)
 
 
-def table(learner: Any, events: int, users: int) -> dict[str, Any]:
-    """All rows of one user model."""
-    policy, rows = learner.policy, {}
+def lost(policy: InterestAttentionPolicy, name: str, users: int, work: Path) -> dict[str, float]:
+    """Normalised score under some flags, and what of it was lost to fp32."""
+    policy.set_training_mode(False)
+
+    def of(flags: str) -> np.ndarray:
+        made = Lighter(policy, **FLAGS[flags])
+        return scored(made, users, work / f"{flags.replace(' %', '')}-{users}.npy")
+
+    zero, one = (scored(end, users, work.parent / f"{end}-{users}.npy").mean() for end in ENDS)
+    found, full = of(name), of("fp32")
+    gone = (full - found) / (one - zero)
+    half = 1.96 * gone.std(ddof=1) / len(gone) ** 0.5
+    values = {"score": (found.mean() - zero) / (one - zero), "lost": gone.mean(), "+-": half}
+    return {key: round(float(value), 3) for key, value in values.items()}
+
+
+def row(learner: Any, name: str, events: int, users: int, work: Path) -> dict[str, Any]:
+    """One row of a user model; ``users`` 0: without a score."""
+    policy = learner.policy
     world = learner.env.get_attr("simulator")[0].world
     model = ServedModel.of(policy.network, policy.slots, world.catalog, world.request_text)
-    found = scores(policy, users) if users else {}
-    best = None
-    for name, flags in FLAGS.items():
-        try:
-            rows[name], ten = served(model, flags, events)
-        except Exception as error:
-            rows[name] = {"does not run here": " ".join(str(error).split())[:120]}
-            continue
-        best = ten if best is None else best
-        same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ten, best, strict=True)]
-        rows[name]["overlap"] = round(float(np.mean(same)), 3)
-        if name in found:
-            rows[name] |= lost(found, name)
-        print(f"{name:18s} {rows[name]}", flush=True)
-    return rows
-
-
-def lost(found: dict[str, np.ndarray], name: str) -> dict[str, float]:
-    """Normalised score, and what of it was lost to fp32."""
-    zero, one = found["static-interest"].mean(), found["oracle"].mean()
-    gone = (found["fp32"] - found[name]) / (one - zero)
-    half = 1.96 * gone.std(ddof=1) / len(gone) ** 0.5
-    values = {"score": (found[name].mean() - zero) / (one - zero), "lost": gone.mean(), "+-": half}
-    return {key: round(float(value), 3) for key, value in values.items()}
+    try:
+        found, ten = served(model, FLAGS[name], events)
+    except Exception as error:
+        return {"does not run here": " ".join(str(error).split())[:120]}
+    best = ten if name == "fp32" else ranked(Recommender(model), model)
+    same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ten, best, strict=True)]
+    found["overlap"] = round(float(np.mean(same)), 3)
+    if users and "compiled" not in FLAGS[name]:
+        found |= lost(policy, name, users, work)
+    return found
 
 
 def main() -> None:
@@ -188,24 +186,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25_600, help="user-steps of training")
     parser.add_argument("--events", type=int, default=400, help="that are timed")
     parser.add_argument("--users", type=int, default=100, help="test users; 0: no score")
+    parser.add_argument("--flags", nargs="+", default=list(FLAGS), choices=FLAGS, help="rows")
     parser.add_argument("--work", type=Path, default=Path("runs/lighter"), help="trained models")
     parser.add_argument("--out", type=Path, help="JSON file, to which rows are added")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    name, users = given.backbone or "small", given.users if given.steps else 0
     learner = trained(given.backbone, given.steps, given.work)
-    rows = table(learner, given.events, given.users if given.steps else 0)
-    if given.out:
-        report: dict[str, Any] = {"versions": versions(), "models": {}}
-        if given.out.exists():
-            report = json.loads(given.out.read_text(encoding="utf-8"))
-        about = {"steps": given.steps, "events": given.events, "users": given.users}
-        about |= {"commit": git_commit(), "rows": rows}
-        report["models"][given.backbone or "small"] = {
-            **about,
-            "commit": git_commit(),
-            "rows": rows,
-        }
-        write_json(given.out, report)
+    for flags in given.flags:
+        found = row(learner, flags, given.events, users, given.work / name)
+        print(f"{flags:18s} {found}", flush=True)
+        if given.out:
+            report: dict[str, Any] = {"env": ENV, "versions": versions(), "models": {}}
+            if given.out.exists():
+                report = json.loads(given.out.read_text(encoding="utf-8"))
+            about = {"steps": given.steps, "events": given.events, "users": users}
+            kept = report["models"].setdefault(name, {"rows": {}})
+            kept |= about | {"commit": git_commit()}
+            kept["rows"][flags] = found
+            write_json(given.out, report)
 
 
 if __name__ == "__main__":

@@ -69,3 +69,22 @@ def test_networks_of_another_shape_are_refused(env: BatchVecEnv) -> None:
         transfer(source, other)
     with pytest.raises(ValueError, match="items must be None beside text"):
         learner(env, items, text="minilm")
+
+
+def test_nothing_is_learned_of_single_items_where_that_is_asked(env: BatchVecEnv) -> None:
+    items = ItemTable.of(env)
+    networks = {}
+    for per_item in (True, False):
+        made = learner(env, items, per_item=per_item)
+        bias, token = (part.clone() for part in (made.policy.network.item_bias, _token(made)))
+        made.learn(48)
+        network = made.policy.network
+        networks[per_item] = bool(network.item_own.any()), not torch.equal(network.item_bias, bias)
+        assert not torch.equal(_token(made), token)
+    assert networks == {True: (True, True), False: (False, False)}
+    with pytest.raises(ValueError, match="per_item must be True with the head id-softmax"):
+        learner(env, items, per_item=False, head="id-softmax", vectors=1)
+
+
+def _token(made) -> torch.Tensor:
+    return made.policy.network.token.weight.detach()
