@@ -452,9 +452,11 @@ def test_a_request_weighs_by_how_well_it_fits():
     """What is a little nearer by chance counts for less than in proportion."""
     config = TextConfig(text=0, interest=0, request=1, focus=3)
     zeros, near = np.zeros((1, 3)), np.array([[0.5, 0.2, -0.2]])
-    np.testing.assert_allclose(config.weigh(zeros, zeros, near), [[0.125, 0.008, -0.008]])
+    np.testing.assert_allclose(
+        config.weigh(zeros, zeros, near), [[0.125, 0.008, -0.008]], rtol=1e-6
+    )
     linear = TextConfig(text=1, interest=2, request=3, focus=1)
-    np.testing.assert_allclose(linear.weigh(near, near, near), 6 * near)
+    np.testing.assert_allclose(linear.weigh(near, near, near), 6 * near, rtol=1e-6)
     with pytest.raises(ValueError, match=r"focus must be at least 1, got 0\.5"):
         TextConfig(focus=0.5)
 

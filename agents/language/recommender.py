@@ -74,7 +74,8 @@ class TextConfig:
     def weigh(self, text: Floats, interest: Floats, request: Floats) -> Floats:
         """[B, N] scores Y from the likeness [B, N] of each item to what there is of a user."""
         near = np.abs(request) ** self.focus * np.sign(request)
-        return self.text * text + self.interest * interest + self.request * near
+        total = self.text * text + self.interest * interest + self.request * near
+        return np.asarray(total, np.float32)
 
 
 @dataclass(frozen=True)
