@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .logfit import Behaviour
 from .logs import Log
+from .optimizer import set_rate
 from .output import Output
 from .policy import InterestAttentionPolicy
 from .pretraining import Pretraining
@@ -280,8 +281,7 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
 
     def descend(self, loss: Tensor, rate: float) -> None:
         """One gradient step."""
-        for group in self.policy.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.policy.optimizer, rate)
         self.policy.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)

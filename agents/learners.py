@@ -40,7 +40,7 @@ def make_learner(
     tensorboard_log: str | None = None,
     text: str = "",
     text_width: int = 64,
-    items: str = "log",
+    items: str | ItemTable = "log",
     **options: Any,
 ) -> EpisodeAlgorithm:
     """An algorithm of Stable-Baselines3's kind, ready to ``learn``.
@@ -55,14 +55,16 @@ def make_learner(
             what it makes of their text, in place of vectors fitted on a log; "" for the latter.
         text_width: length of these vectors.
         items: what else is known of items: from the "log" of the platform (vectors, popularity), or
-            from the "catalogue" alone.
+            from the "catalogue" alone; or a table of one's own.
         **options: fields of the network's ``Config`` and arguments of the algorithm.
 
     Raises:
         ValueError: for an unknown agent, algorithm or model, with the known ones; for items known
             from the log where that must stay private.
     """
-    chosen = (("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS), ("items", items, _TABLES))
+    chosen: list[tuple[str, Any, Any]] = [("agent", agent, NETWORKS), ("algo", algo, ALGORITHMS)]
+    if not isinstance(items, ItemTable):
+        chosen.append(("items", items, _TABLES))
     for name, value, known in chosen:
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
@@ -75,7 +77,9 @@ def make_learner(
             "items must be catalogue with an epsilon, got log: vectors and popularity that come "
             "from a log tell of its users"
         )
-    table = _TABLES[items](env)
+    if isinstance(items, ItemTable) and text:
+        raise ValueError(f"items must be log or catalogue beside text, got both, text={text!r}")
+    table = items if isinstance(items, ItemTable) else _TABLES[items](env)
     if text:
         from .language import text_features
 

@@ -33,6 +33,9 @@ class NetworkConfig:
         loyalty: what pleasing a user is worth beyond the reward, in mean worths of an item: who is
             pleased stays. Where the scores begin, and part of what a privileged teacher shows.
         head: how slates are drawn, a name in ``HEADS``.
+        per_item: whether each item learns a vector and a bias of its own beside what is known of
+            it publicly. Without, less is learned of the items at hand and items that come later
+            are known as well as they are.
 
     Raises:
         ValueError: for an unknown head, one that cannot do with so many vectors, or a negative
@@ -47,6 +50,7 @@ class NetworkConfig:
     diversity: float = 1.0
     loyalty: float = 0.5
     head: str = "plackett-luce"
+    per_item: bool = True
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -55,6 +59,8 @@ class NetworkConfig:
             raise ValueError(f"interests must be at least 0, got {self.interests}")
         if HEADS[self.head].whole and self.vectors != 1:
             raise ValueError(f"vectors must be 1 with the head {self.head}, got {self.vectors}")
+        if not (self.per_item or HEADS[self.head].item_features):
+            raise ValueError(f"per_item must be True with the head {self.head}, got False")
 
 
 class Network(nn.Module, ABC):
@@ -81,7 +87,7 @@ class Network(nn.Module, ABC):
     """
 
     Config: ClassVar[type[NetworkConfig]] = NetworkConfig
-    longest: ClassVar[float] = float("inf")  # slates until users are better read anew
+    longest: float = float("inf")  # slates until users are better read anew
     adaptive: ClassVar[bool] = True  # whether slates after the first decision are read
 
     features: Tensor
@@ -108,8 +114,8 @@ class Network(nn.Module, ABC):
         own = torch.zeros_like(features)
         if not head.item_features:
             own = torch.randn_like(features) / size**0.5
-        self.item_own = nn.Parameter(own)
-        self.item_bias = nn.Parameter(log_worth.clone())
+        self.item_own = nn.Parameter(own, requires_grad=config.per_item)
+        self.item_bias = nn.Parameter(log_worth.clone(), requires_grad=config.per_item)
         self.request = nn.Embedding(num_requests, 16)
         self.token = nn.Linear(3 * size + 3 + 16 + 4, hidden)
         self.interest = DynamicInterest(
@@ -157,6 +163,10 @@ class Network(nn.Module, ABC):
     def mix_whole(self, token: Tensor, context: Tensor) -> Tensor:
         """``mix`` of whole episodes, after which nothing comes."""
         return self.mix(token, context)[0]
+
+    def gentle(self) -> dict[str, Any] | None:
+        """Weights that were trained elsewhere and are trained on, as a group of an optimizer."""
+        return None
 
     # --- what callers use ------------------------------------------------------------------------
 

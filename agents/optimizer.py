@@ -48,7 +48,10 @@ class MuonAdamW(torch.optim.Optimizer):
         """More parameters, for the one or the other."""
         if not self.parts:  # not yet made
             return super().add_param_group(param_group)
-        for part, params in zip(self.parts, _split(param_group["params"]), strict=True):
+        split = _split(param_group["params"])
+        if "peak" in param_group:  # steps of equal length in all directions are not gentle
+            split = [], list(param_group["params"])
+        for part, params in zip(self.parts, split, strict=True):
             if params:
                 part.add_param_group({**param_group, "params": params})
         self._gather()
@@ -73,6 +76,28 @@ class MuonAdamW(torch.optim.Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._gather()
+
+
+def gentle_group(params: list[nn.Parameter], rate: float, warm_up: int) -> dict[str, Any]:
+    """A group for ``add_param_group``: a rate of its own, reached slowly lest weights be spoilt.
+
+    Args:
+        params: pretrained ones.
+        rate: after the warm-up.
+        warm_up: steps over which it rises from 0.
+    """
+    return {"params": params, "lr": 0.0, "peak": rate, "warm_up": warm_up, "done": 0}
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of the step that comes; gentle groups keep to their own."""
+    for group in optimizer.param_groups:
+        if "peak" in group:
+            group["done"] += 1
+            rate_of_group = group["peak"] * min(1.0, group["done"] / group["warm_up"])
+        else:
+            rate_of_group = rate
+        group["lr"] = rate_of_group
 
 
 def _split(params: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

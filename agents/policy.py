@@ -115,11 +115,15 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             int(request.n),
             self.network_config,
         )
+        gentle = self.network.gentle()
+        apart = set() if gentle is None else set(gentle["params"])
         self.optimizer = self.optimizer_class(
-            self.network.parameters(),
+            [p for p in self.network.parameters() if p.requires_grad and p not in apart],
             lr=lr_schedule(1),
             **self.optimizer_kwargs,  # type: ignore[call-arg]
         )
+        if gentle is not None:
+            self.optimizer.add_param_group(gentle)
 
     def make_features_extractor(self) -> Any:
         """The network reads observations itself."""

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig
+from transformers import LlamaConfig, PreTrainedModel
 
 from .attention import Adjustment, InterestAdjuster, make_backbone
 from .network import Network, NetworkConfig
+from .optimizer import gentle_group
+from .pretrained import PretrainedBody
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,40 @@ class AttentionConfig(NetworkConfig):
         heads: of each layer.
         rank: R of the low-rank part of A_l.
         conditioned: whether the interest adjusts attention; False is the ablation.
+        backbone: a pretrained language model in place of the small transformer, as
+            ``load_backbone`` takes it (``minilm``, ``smollm2``, a folder, a hub name); "" for none.
+        finetune: whether its own weights are trained, at ``finetune_rate``.
+        finetune_rate: their learning rate, reached over the first ``finetune_warmup`` updates.
+        finetune_warmup: updates.
+        lora: rank of adapters that are trained in their place; 0: none.
+        device_map: where its layers lie, for models larger than one device: see ``load_backbone``.
+
+    Raises:
+        ValueError: where one of the last five is set without a backbone, or out of range.
     """
 
     layers: int = 2
     heads: int = 4
     rank: int = 0
     conditioned: bool = True
+    backbone: str = ""
+    finetune: bool = False
+    finetune_rate: float = 1e-5
+    finetune_warmup: int = 50
+    lora: int = 0
+    device_map: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("finetune", "lora", "device_map"):
+            if getattr(self, name) and not self.backbone:
+                raise ValueError(
+                    f"{name} must be left alone without a backbone, got {getattr(self, name)!r}"
+                )
+        if self.finetune and self.finetune_rate <= 0:
+            raise ValueError(f"finetune_rate must be above 0, got {self.finetune_rate}")
+        if self.finetune and self.finetune_warmup < 1:
+            raise ValueError(f"finetune_warmup must be at least 1, got {self.finetune_warmup}")
 
 
 @dataclass
@@ -66,13 +96,22 @@ class InterestNetwork(Network):
     """h_t = transformer(token_1..t | A_l(I_t)), see ``driftrec.agents.attention``."""
 
     Config: ClassVar[type[NetworkConfig]] = AttentionConfig
-    longest: ClassVar[float] = 2048
+    longest = 2048.0
     config: AttentionConfig
 
     def build(self) -> None:
         """The transformer, and what makes adjustments out of the interest."""
         config = self.config
-        self.backbone = make_backbone(
+        self.backbone: Any = self._pretrained() if config.backbone else self._small()
+        rotary = not isinstance(self.backbone, PretrainedBody) or self.backbone.rotary
+        self.reading = nn.Sequential(nn.Linear(self.interest.width, config.hidden), nn.SiLU())
+        self.adjuster = InterestAdjuster(
+            self.backbone.config, config.hidden, config.rank, rotary=rotary
+        )
+
+    def _small(self) -> PreTrainedModel:
+        config = self.config
+        return make_backbone(
             LlamaConfig(
                 vocab_size=1,
                 hidden_size=config.hidden,
@@ -85,10 +124,19 @@ class InterestNetwork(Network):
                 eos_token_id=None,
             )
         )
-        self.reading = nn.Sequential(nn.Linear(self.interest.width, config.hidden), nn.SiLU())
-        self.adjuster = InterestAdjuster(
-            self.backbone.config, config.hidden, config.rank, rotary=True
-        )
+
+    def _pretrained(self) -> PretrainedBody:
+        own = self.config
+        body = PretrainedBody(own.backbone, own.hidden, own.finetune, own.lora, own.device_map)
+        self.longest = min(type(self).longest, body.longest)
+        return body
+
+    def gentle(self) -> dict[str, Any] | None:
+        """The pretrained weights that are trained, and their rate."""
+        if not isinstance(self.backbone, PretrainedBody) or not self.backbone.gentle():
+            return None
+        rate, warm_up = self.config.finetune_rate, self.config.finetune_warmup
+        return gentle_group(self.backbone.gentle(), rate, warm_up)
 
     def adjustment(self, context: Tensor) -> Adjustment | None:
         """A_l of every layer for contexts [B, T, W]; None where attention is not conditioned."""

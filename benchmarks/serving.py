@@ -2,7 +2,6 @@
 
     python benchmarks/serving.py                   # 1,000 and 1,000,000 items, three minutes
     python benchmarks/serving.py --items 1000      # a small catalogue only
-    python benchmarks/serving.py --light           # the user model in fewer bits, and compiled
     python benchmarks/serving.py --threads 60      # 8 threads for 60 seconds: is anything lost?
 
 Times are CPU milliseconds of one thread for ``observe`` followed by ``recommend(k=10)``: median,
@@ -11,16 +10,13 @@ items found by nearest neighbours against the ten that exact search finds for th
 user model is the default one (two layers of 64 dimensions), trained for --steps user-steps; its
 catalogue of 1,000 items is blown up to N by mixing the vectors of two items of a topic (half and
 half, up to a quarter) and adding noise a tenth as long, so that directions keep the shape that
-training gave them. ``overlap`` is the share of ten items that stay among the ten when the model is
-made lighter, ``gap`` the mean difference of a score to fp32's over their standard deviation,
-``size`` that of the user model alone, without its items.
+training gave them. ``benchmarks/lighter.py`` says what other user models cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import io
 import os
 import threading
 import time
@@ -157,64 +153,6 @@ def sizes(model: ServedModel, counts: list[int], events: int) -> None:
             )
 
 
-def light(model: ServedModel, events: int) -> None:
-    """The table of lighter user models."""
-    kinds: list[tuple[str, dict[str, Any]]] = [
-        ("fp32", {}),
-        ("bf16", {"precision": "bf16"}),
-        ("int8", {"precision": "int8"}),
-        ("compiled", {"compiled": True}),
-    ]
-    print(f"{'model':<9} {'size MB':>8} {'p50 ms':>7} {'p99 ms':>7} {'overlap@10':>11} {'gap':>7}")
-    told, reference = stream(model.items, "anna", WARM + events), None
-    for name, options in kinds:
-        try:
-            recommender = Recommender(model, **options)
-            spent = measure(recommender, told)
-            scores = scores_along(recommender, model)
-        except Exception as error:
-            print(f"{name:<9} does not run here: {' '.join(str(error).split()):.70}")
-            continue
-        reference = scores if reference is None else reference
-        low, high = np.percentile(spent, (50, 99))
-        print(
-            f"{name:<9} {size_of(recommender):8.3f} {low:7.2f} {high:7.2f} "
-            f"{overlap(scores, reference):11.3f} {gap(scores, reference):7.5f}",
-            flush=True,
-        )
-
-
-def scores_along(recommender: Recommender, model: ServedModel) -> np.ndarray:
-    """[R, N] scores at some requests of a user."""
-    rows = []
-    for step, event in enumerate(stream(model.items, "ben", 120, 1)):
-        recommender.observe(event)
-        if step % 4 == 3:
-            output = recommender.output("ben", recommender.asked("", event.time))
-            rows.append(output.scores[0, 0].float().numpy())
-    return np.stack(rows)
-
-
-def overlap(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Mean share of the ten best that both have."""
-    best = [np.argsort(-scores, axis=1)[:, :10] for scores in (ours, theirs)]
-    return float(np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(*best, strict=True)]))
-
-
-def gap(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Mean difference over the standard deviation of a request's scores."""
-    return float((np.abs(ours - theirs).mean(1) / theirs.std(1)).mean())
-
-
-def size_of(recommender: Recommender) -> float:
-    """Megabytes of the user model on disk, without the tables of items."""
-    state = recommender.reader.network.state_dict()
-    of_items = ("features", "average", "item_own", "item_bias")
-    buffer = io.BytesIO()
-    torch.save({k: v for k, v in state.items() if k not in of_items}, buffer)
-    return buffer.tell() / 1e6
-
-
 def hammer(model: ServedModel, seconds: float, threads: int = 8) -> None:
     """Threads that observe, recommend and forget at once; says what was lost or mixed up."""
     recommender, errors, counts = Recommender(model, states=12), [], [0] * threads
@@ -273,15 +211,12 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="+", default=[1000, 1_000_000])
     parser.add_argument("--events", type=int, default=1000, help="that are timed")
     parser.add_argument("--steps", type=int, default=6_400, help="user-steps of training")
-    parser.add_argument("--light", action="store_true", help="user models in fewer bits instead")
     parser.add_argument("--threads", type=float, metavar="SECONDS", help="8 threads instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = trained(args.steps)
     if args.threads:
         hammer(model, args.threads)
-    elif args.light:
-        light(model, args.events)
     else:
         sizes(model, args.items, args.events)
 

@@ -101,6 +101,40 @@ Text = Annotated[
         "name) in place of vectors fitted on a log.",
     ),
 ]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="Read the episode with a pretrained language model (minilm, smollm2, a folder, a hub "
+        "name) in place of the small transformer; frozen unless told.",
+    ),
+]
+Finetune = Annotated[
+    bool,
+    typer.Option(
+        "--finetune",
+        help="Train the backbone's own weights too, at 1e-5 after a warm-up (--option "
+        "finetune_rate=..., finetune_warmup=...).",
+    ),
+]
+Lora = Annotated[
+    int, typer.Option("--lora", min=0, help="Rank of adapters to train in the backbone; 0: none.")
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map",
+        help="Where the backbone's layers lie, for one larger than a device: auto, cpu, ...",
+    ),
+]
+
+
+def backbone_options(
+    backbone: str | None, finetune: bool, lora: int, device_map: str | None
+) -> dict[str, Any]:
+    """The options of the network that were given."""
+    named = {"backbone": backbone, "finetune": finetune, "lora": lora, "device_map": device_map}
+    return {name: value for name, value in named.items() if value}
 
 
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
@@ -121,6 +155,10 @@ def train(
     epsilon: Epsilon = None,
     delta: Delta = None,
     text: Text = None,
+    backbone: Backbone = None,
+    finetune: Finetune = False,
+    lora: Lora = 0,
+    device_map: DeviceMap = None,
     catalog: Catalog = None,
     drift: Drift = None,
     drift_strength: Strength = None,
@@ -153,6 +191,7 @@ def train(
     options = {**private(epsilon, delta), **options}
     if text is not None:
         options = {"text": text, **options}
+    options = {**backbone_options(backbone, finetune, lora, device_map), **options}
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
     if start is not None:
         begun = begun_in(start, agent, options)
@@ -204,6 +243,10 @@ def pretrain(
     seed: Seed = 0,
     num_envs: NumEnvs = 128,
     early_stop: EarlyStop = 0,
+    backbone: Backbone = None,
+    finetune: Finetune = False,
+    lora: Lora = 0,
+    device_map: DeviceMap = None,
     catalog: Catalog = None,
     drift: Drift = None,
     drift_strength: Strength = None,
@@ -228,9 +271,9 @@ def pretrain(
     if privileged is None:
         privileged = log is None
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
-    if (
-        not privileged and epsilon is None
-    ):  # choices say less than utilities, and a log does not follow the network
+    options = {**backbone_options(backbone, finetune, lora, device_map), **options}
+    if not privileged and epsilon is None:
+        # choices say less than utilities, and a log does not follow the network
         options = {"pretrain_rate": LOGGED_RATE, **options}
     options = {**private(epsilon, delta), **options}
     config = training.TrainConfig(

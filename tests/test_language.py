@@ -443,9 +443,22 @@ def test_the_worked_case_recommends_more_of_what_the_reader_bought_and_read(book
     assert all(names[line.item] == line.title for line in answer)
     met = {title for history in READER.values() for title in history}
     assert met.isdisjoint(line.title for line in answer)
-    assert sum(topic[line.item] == "动物" for line in answer) >= 3  # of 6 unmet, in 155
+    assert [topic[line.item] for line in answer[:5]] == ["动物"] * 5  # of 6 unmet, in 155
     nothing = dynamic_recommend([], "购买书籍", top_k=8, catalog=books)
     assert sum(topic[line.item] == "动物" for line in nothing) <= 1
+
+
+def test_a_request_weighs_by_how_well_it_fits():
+    """What is a little nearer by chance counts for less than in proportion."""
+    config = TextConfig(text=0, interest=0, request=1, focus=3)
+    zeros, near = np.zeros((1, 3)), np.array([[0.5, 0.2, -0.2]])
+    np.testing.assert_allclose(
+        config.weigh(zeros, zeros, near), [[0.125, 0.008, -0.008]], rtol=1e-6
+    )
+    linear = TextConfig(text=1, interest=2, request=3, focus=1)
+    np.testing.assert_allclose(linear.weigh(near, near, near), 6 * near, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"focus must be at least 1, got 0\.5"):
+        TextConfig(focus=0.5)
 
 
 @needs_minilm

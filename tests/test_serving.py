@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import math
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,10 +22,12 @@ import torch
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents.learners import NETWORKS, make_learner
+from driftrec.agents.output import Output
 from driftrec.agents.serving import Event, Recommender, ServedModel, folder, reader, save
 from driftrec.agents.serving.event import time_features
+from driftrec.agents.serving.precision import lighten
 from driftrec.agents.serving.reader import Asked, Reader
-from driftrec.agents.serving.retrieval import Nearest, build_index, exact
+from driftrec.agents.serving.retrieval import Nearest, Search, build_index, exact
 from driftrec.envs.sb3 import BatchVecEnv
 
 NOW = datetime.datetime(2026, 5, 6, 18, 0)  # a Wednesday
@@ -75,7 +79,10 @@ def events_of(user: str, count: int, model: ServedModel, seed: int = 0) -> list[
 
 
 def told(model: ServedModel, events: list[Event]) -> Recommender:
-    recommender = Recommender(model)
+    return told_by(Recommender(model), events)
+
+
+def told_by(recommender: Recommender, events: list[Event]) -> Recommender:
     for event in events:
         recommender.observe(event)
     return recommender
@@ -141,6 +148,22 @@ def test_answers_follow_the_user_the_request_and_the_hour(
     assert answer(recommender) == before
 
 
+def test_what_is_excluded_is_left_out_and_the_rest_stays_in_order(
+    recommender: Recommender, model: ServedModel
+) -> None:
+    for event in events_of("anna", 5, model):
+        recommender.observe(event)
+    whole = [line.item_id for line in answer(recommender, k=1000)]
+    bought = [*whole[:3], whole[5], whole[999], whole[5]]  # one twice
+    lines = recommender.recommend("anna", k=10, at=NOW, exclude=bought)
+    assert [line.item_id for line in lines] == [i for i in whole if i not in bought][:10]
+    assert [line.rank for line in lines] == list(range(1, 11))
+    assert recommender.recommend("anna", k=10, at=NOW, exclude=iter(bought)) == lines
+    everything_else = recommender.recommend("anna", k=995, at=NOW, exclude=bought)
+    assert {line.item_id for line in everything_else} == set(whole) - set(bought)
+    assert recommender.recommend("anna", k=10, at=NOW)[0].item_id == whole[0]
+
+
 def test_the_hour_is_seen_on_a_circle() -> None:
     np.testing.assert_allclose(time_features(NOW)[:2], [-1, 0], atol=1e-6)
     week = 2 * math.pi * (24 * 2 + 18) / 168
@@ -175,10 +198,10 @@ def test_an_event_costs_one_token_however_long_the_history(
 # --- what is known is a function of the events ----------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> None:
+@pytest.mark.parametrize("flags", [{"precision": "bf16"}, {"precision": "int8"}, {"pruned": 0.05}])
+def test_a_lighter_network_hardly_moves_a_score(model: ServedModel, flags: dict) -> None:
     events = events_of("anna", 12, model)
-    full, light = told(model, events), Recommender(model, precision=precision)
+    full, light = told(model, events), Recommender(model, **flags)
     for event in events:
         light.observe(event)
     asked = full.asked("", NOW)
@@ -187,6 +210,30 @@ def test_fewer_bits_hardly_move_a_score(model: ServedModel, precision: str) -> N
     assert answer(full) == answer(told(model, events))  # the model itself stays as it is
     with pytest.raises(ValueError, match="precision must be one of fp32, bf16, int8, got 'fp4'"):
         Recommender(model, precision="fp4")
+    with pytest.raises(ValueError, match=r"pruned must be in \[0, 1\), got 1"):
+        Recommender(model, pruned=1)
+
+
+def test_every_step_is_read_by_the_lighter_network(model: ServedModel) -> None:
+    """The weights of the whole one have no say once it was made lighter, at the start or later."""
+    events, emptied = events_of("anna", 12, model), copy.deepcopy(model)
+    light = Recommender(emptied, precision="int8")
+    for event in events[:3]:
+        light.observe(event)
+    with torch.no_grad():
+        for weight in emptied.network.parameters():
+            weight.zero_()
+    for event in events[3:]:
+        light.observe(event)
+    assert answer(light) == answer(told_by(Recommender(model, precision="int8"), events))
+
+
+def test_pruning_leaves_the_largest_weights(model: ServedModel) -> None:
+    pruned, whole = (lighten(model.network, pruned=share).token.weight for share in (0.3, 0.0))
+    gone = pruned == 0
+    assert gone.float().mean() == pytest.approx(0.3, abs=1e-3)
+    assert torch.equal(pruned[~gone], whole[~gone])
+    assert whole[gone].abs().max() <= whole[~gone].abs().min()
 
 
 @pytest.mark.parametrize("longest", [8, 384])
@@ -457,6 +504,16 @@ def test_an_impossible_event_is_refused(given: dict, message: str) -> None:
         (lambda r: r.recommend("anna", k=2.0), "k must be a whole number, got 2.0"),
         (lambda r: r.recommend("anna", k=10**5000), r"k must be in \[1, 1000\] .* 16,610 bits"),
         (lambda r: r.recommend("anna", k="5"), "k must be a whole number, got '5'"),
+        (lambda r: r.recommend("anna", exclude=["nothing"]), "exclude must hold ids .* 'nothing'"),
+        (lambda r: r.recommend("anna", exclude=[TEN_MB]), r"exclude must hold ids .* \(10,"),
+        (lambda r: r.recommend("anna", exclude=[3]), "exclude must hold ids .* got 3"),
+        (lambda r: r.recommend("anna", exclude="video-1"), "exclude must be a collection"),
+        (lambda r: r.recommend("anna", exclude=None), "exclude must be a collection"),
+        (lambda r: r.recommend("anna", exclude=5), "exclude must be a collection .* got 5"),
+        (
+            lambda r: r.recommend("anna", k=1000, exclude=[r.items.ids[0]]),
+            r"k must be in \[1, 999\] .* excluded",
+        ),
         (lambda r: r.recommend("anna", at="noon"), "at must be a datetime.datetime or None"),
         (lambda r: r.forget("nobody"), "what must be a user or an event that was observed"),
         (lambda r: r.forget(TEN_MB), "what must be a user or an event that was observed"),
@@ -490,28 +547,80 @@ def test_a_network_that_fails_leaves_the_event_unobserved(
 # --- large catalogues -----------------------------------------------------------------------------
 
 
-def test_neighbours_of_all_vectors_hold_what_exact_search_finds(model: ServedModel) -> None:
-    pytest.importorskip("faiss")
-    network, recommender = model.network, told(model, events_of("anna", 12, model))
-    output = recommender.output("anna", recommender.asked("", NOW))
+@pytest.fixture(scope="module")
+def many(model: ServedModel) -> list[Output]:
+    """What the network says of twelve users, over 20,000 items that differ in length and bias."""
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(len(model.items), (20_000,), generator=generator)
-    noise = torch.randn(20_000, network.embedding.shape[1], generator=generator)
-    output.embedding = network.embedding[rows] + 0.05 * noise
-    output.bias = network.bias[rows]
-    output.appeal = (output.embedding @ output.pull.T).exp()
-    index = build_index(output.embedding, output.bias)
+    own = model.network.embedding[rows]
+    embedding = own + 0.05 * torch.randn(own.shape, generator=generator)
+    embedding *= 0.7 + 0.6 * torch.rand(len(own), 1, generator=generator)
+    bias = model.network.bias[rows] + torch.randn(len(own), generator=generator)
+    outputs = []
+    for number in range(12):
+        user = f"user {number}"
+        recommender = told(model, events_of(user, 12, model, number))
+        output = recommender.output(user, recommender.asked("", NOW))
+        belief = output.belief / 2
+        belief[..., number] += 0.5  # a passing interest of which much is known
+        appeal = (embedding @ output.pull.T).exp()
+        tables = {"embedding": embedding, "bias": bias, "appeal": appeal}
+        outputs.append(replace(output, belief=belief, **tables))
+    return outputs
+
+
+def recall(search: Search, outputs: list[Output], count: int = 10) -> float:
+    """Share of the best items that a search finds; every score that it gives is checked."""
+    shares = []
+    for output in outputs:
+        (ours, scores), (theirs, best) = search(output, count), exact(output, count)
+        common, where = np.isin(ours, theirs), np.isin(theirs, ours)
+        np.testing.assert_allclose(scores[common], best[where], atol=1e-4)
+        shares.append(common.mean())
+    return float(np.mean(shares))
+
+
+# Few cells and neighbours: with many, all that could be wrong would be made good by reading more.
+CELLS, NEAR = 32, {"breadth": 4, "least": 40}
+
+
+def test_neighbours_of_all_vectors_hold_what_exact_search_finds(many: list[Output]) -> None:
+    pytest.importorskip("faiss")
+    index = build_index(many[0].embedding, many[0].bias, CELLS)
     cells = [index.invlists.list_size(cell) for cell in range(index.nlist)]
-    assert max(cells) < 10 * len(output.bias) / index.nlist  # a search reads a few, all alike
-    near = Nearest(index)
-    for count in (1, 10, 50):
-        ours, theirs = near(output, count), exact(output, count)
-        assert len(np.intersect1d(ours[0], theirs[0])) >= 0.95 * count
-        common = np.isin(ours[0], theirs[0])
-        np.testing.assert_allclose(
-            ours[1][common], theirs[1][np.isin(theirs[0], ours[0])], atol=1e-4
-        )
-    assert near(output, 20_000)[0].tolist() == exact(output, 20_000)[0].tolist()
+    assert max(cells) < 10 * 20_000 / index.nlist  # a search reads a few, all alike
+    assert recall(Nearest(index, **NEAR), many) >= 0.97
+    assert recall(Nearest(build_index(many[0].embedding, many[0].bias)), many, 50) >= 0.99
+    ours, theirs = Nearest(index)(many[0], 20_000), exact(many[0], 20_000)
+    assert ours[0].tolist() == theirs[0].tolist()
+
+
+class _OneVector(Nearest):
+    def _with_interests(self, output: Output) -> torch.Tensor:
+        return super()._with_interests(output)[:1]
+
+
+class _NoInterest(Nearest):
+    def _with_interests(self, output: Output) -> torch.Tensor:
+        return output.query[0, 0]
+
+
+def test_a_fault_of_the_index_or_the_search_is_seen_in_the_recall(many: list[Output]) -> None:
+    pytest.importorskip("faiss")
+    embedding, bias = many[0].embedding, many[0].bias
+    index = build_index(embedding, bias, CELLS)
+    faulty = {
+        "an index without biases": Nearest(build_index(embedding, 0 * bias, CELLS), **NEAR),
+        "an index of directions": Nearest(
+            build_index(torch.nn.functional.normalize(embedding), bias, CELLS), **NEAR
+        ),
+        "a single cell read": Nearest(build_index(embedding, bias, 1), **NEAR),
+        "items in another order": Nearest(build_index(embedding.flip(0), bias, CELLS), **NEAR),
+        "one interest vector": _OneVector(index, **NEAR),
+        "no passing interest": _NoInterest(index, **NEAR),
+    }
+    found = {name: recall(search, many) for name, search in faulty.items()}
+    assert max(found.values()) < 0.95, found
 
 
 def test_an_export_for_neighbours_is_served_by_them(
@@ -522,6 +631,9 @@ def test_an_export_for_neighbours_is_served_by_them(
     loaded = Recommender.load(tmp_path / "a")
     assert isinstance(loaded.search, Nearest)
     assert answer(loaded) == answer(Recommender(model))
+    best = [line.item_id for line in answer(loaded)]
+    rest = loaded.recommend("anna", k=5, at=NOW, exclude=best[:5])
+    assert [line.item_id for line in rest] == best[5:]
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ValueError, match=r"pip install 'driftrec\[serving\]'"):
         Recommender.load(tmp_path / "a")

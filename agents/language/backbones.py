@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoTokenizer,
     PreTrainedModel,
@@ -19,7 +20,9 @@ from transformers import (
 )
 
 from ..attention import NAME, check_adjustable, query_shape
-from .pinned import PINNED, pinned_folder, quiet
+from .pinned import PINNED, cache_folder, pinned_folder, quiet
+
+Places = str | tuple[tuple[str, str | int], ...] | None  # a device map that can be a key
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,13 @@ class Backbone:
 
 
 def load_backbone(
-    model: str = "minilm", *, finetune: bool = False, lora: int = 0, cache: Path | None = None
+    model: str = "minilm",
+    *,
+    finetune: bool = False,
+    lora: int = 0,
+    causal: bool = False,
+    device_map: str | Mapping[str, str | int] | None = None,
+    cache: Path | None = None,
 ) -> Backbone:
     """A pretrained model, frozen unless asked.
 
@@ -95,19 +104,30 @@ def load_backbone(
         finetune: whether all weights are to be trained.
         lora: rank of LoRA adapters on every linear layer, trained while the rest stays frozen; 0:
             none. Needs peft.
-        cache: where converted weights are kept.
+        causal: whether a token must not see those after it: an encoder is made a decoder, as BERT
+            can be.
+        device_map: where the layers lie, as transformers' ``from_pretrained`` takes it: "auto"
+            spreads a model that is larger than one device over all there are; a mapping says it
+            layer by layer, "disk" being read when needed. Needs accelerate; None: all on the CPU.
+        cache: where converted weights are kept, and those that lie on the disk.
 
     Raises:
-        ValueError: where there is no such model, its family has no attention interface, or options
-            contradict each other.
+        ValueError: where there is no such model, its family has no attention interface or cannot
+            read causally, or options contradict each other.
     """
     if lora < 0 or (lora and finetune):
         raise ValueError(
             f"lora must be at least 0, and 0 with finetune, got lora={lora}, finetune={finetune}"
         )
+    if device_map is not None and importlib.util.find_spec("accelerate") is None:
+        raise ValueError(
+            "device_map needs the package accelerate: pip install 'driftrec[language]', "
+            f"got {device_map!r}"
+        )
+    places = tuple(device_map.items()) if isinstance(device_map, Mapping) else device_map
     if not (finetune or lora):
-        return _frozen(model, cache)
-    backbone = _load(model, cache)
+        return _frozen(model, causal, places, cache)
+    backbone = _load(model, causal, places, cache)
     if lora:
         if importlib.util.find_spec("peft") is None:
             raise ValueError("lora needs the package peft: pip install 'driftrec[language]'")
@@ -121,18 +141,27 @@ def load_backbone(
 
 
 @lru_cache(maxsize=2)
-def _frozen(model: str, cache: Path | None) -> Backbone:
-    return _load(model, cache)
+def _frozen(model: str, causal: bool, places: Places, cache: Path | None) -> Backbone:
+    return _load(model, causal, places, cache)
 
 
-def _load(name: str, cache: Path | None) -> Backbone:
+def _load(name: str, causal: bool, places: Places, cache: Path | None) -> Backbone:
     pinned = name in PINNED
     source = str(pinned_folder(name, cache)) if pinned else name
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=pinned)
+            config = AutoConfig.from_pretrained(source, local_files_only=pinned)
+            if causal and hasattr(config, "is_decoder"):
+                config.is_decoder = True
             model = AutoModel.from_pretrained(
-                source, attn_implementation=NAME, dtype=torch.float32, local_files_only=pinned
+                source,
+                config=config,
+                attn_implementation=NAME,
+                dtype=torch.float32,
+                device_map=dict(places) if isinstance(places, tuple) else places,
+                offload_folder=None if places is None else str((cache or cache_folder()) / "parts"),
+                local_files_only=pinned,
             )
     except OSError as error:
         reason = " ".join(str(error).split())
@@ -147,7 +176,10 @@ def _load(name: str, cache: Path | None) -> Backbone:
             f"model must be of a family with transformers' attention interface, got {name!r}: "
             f"{' '.join(str(error).split())}"
         ) from error
-    return Backbone.of(name, model.requires_grad_(False), tokenizer)
+    backbone = Backbone.of(name, model.requires_grad_(False), tokenizer)
+    if causal and not backbone.causal:
+        raise ValueError(f"model must be able to read causally, got {name!r}: bert and llama can")
+    return backbone
 
 
 def fine_tuning(

@@ -116,6 +116,9 @@ def fingerprint(backbone: Backbone) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(backbone.model.state_dict().items()):
         digest.update(name.encode())
+        if tensor.is_meta:  # not in memory, see ``device_map``: known by where it came from
+            digest.update(f"{backbone.name}{tuple(tensor.shape)}".encode())
+            continue
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     tokenizer = json.loads(backbone.tokenizer.backend_tokenizer.to_str())
     # What the last call padded and cut is kept there too, and says nothing of the next.

@@ -2,10 +2,12 @@
 
     I    = f(H), delta-rule memories over the vectors of the texts in the history
     h    = mean over the tokens of model(history, request | A_l(I)), a unit vector
-    Y_j  = text cos(h - c, e_j) + interest <I, e_j> + request <q - c, e_j>
+    Y_j  = text cos(h - c, e_j) + interest <I, e_j> + request |<q - c, e_j>|^focus sign<q - c, e_j>
 
 with the items' centred vectors e_j, their centre c, and the vector q of the request. The
-interest adjusts every layer's attention (``calibration``), and is read out beside it.
+interest adjusts every layer's attention (``calibration``), and is read out beside it. A request
+that names no topic lies a little nearer to some items by chance: with focus above 1 that counts
+for less than what is truly near to one that does.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class TextConfig:
         text: weight of the model's state in a score.
         interest: weight of the interest in a score.
         request: weight of the request's own vector in a score.
+        focus: power of the likeness to a request.
         max_tokens: of one user's history and request; older texts are left out.
     """
 
@@ -51,9 +54,10 @@ class TextConfig:
     rank: int = 32
     strength: float = 2.0
     decay: float = 0.25
-    text: float = 0.5
+    text: float = 0.25
     interest: float = 1.5
-    request: float = 2.0
+    request: float = 32.0
+    focus: float = 3.0
     max_tokens: int = 256
 
     def __post_init__(self) -> None:
@@ -64,6 +68,14 @@ class TextConfig:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be at least 0, got {value}")
+        if not (np.isfinite(self.focus) and self.focus >= 1):
+            raise ValueError(f"focus must be at least 1, got {self.focus}")
+
+    def weigh(self, text: Floats, interest: Floats, request: Floats) -> Floats:
+        """[B, N] scores Y from the likeness [B, N] of each item to what there is of a user."""
+        near = np.abs(request) ** self.focus * np.sign(request)
+        total = self.text * text + self.interest * interest + self.request * near
+        return np.asarray(total, np.float32)
 
 
 @dataclass(frozen=True)
@@ -201,14 +213,20 @@ class TextRecommender:
             requests: [B] texts; "" where nothing is asked for.
             interest: [B, F] in place of that which follows from the histories.
         """
+        return self.config.weigh(*self.terms(histories, requests, interest))
+
+    def terms(
+        self,
+        histories: Sequence[History],
+        requests: Sequence[str],
+        interest: Tensor | None = None,
+    ) -> tuple[Floats, Floats, Floats]:
+        """What a score is made of: likeness [B, N] to the state, the interest and the request."""
         interest = self.interest(histories) if interest is None else interest
         states = self.states(self.read(histories, requests), interest)
         asked = np.array([bool(request.strip()) for request in requests])
         wanted = np.zeros_like(states)
         wanted[asked] = self.reader.vectors([r for r in requests if r.strip()]) - self.centre
-        query = (
-            self.config.text * unit(states - self.centre)
-            + self.config.interest * interest.numpy()
-            + self.config.request * wanted
-        )
-        return query @ self.items.T
+        parts = (unit(states - self.centre), interest.numpy(), wanted)
+        text, liked, near = (part @ self.items.T for part in parts)
+        return text, liked, near

@@ -96,7 +96,10 @@ def check_count(value: Any, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"k must be a whole number, got {shown(value)}")
     if not 1 <= int(value) <= most:
-        raise ValueError(f"k must be in [1, {most}] (items of the catalogue), got {shown(value)}")
+        raise ValueError(
+            f"k must be in [1, {most}] (items of the catalogue less those excluded), "
+            f"got {shown(value)}"
+        )
 
 
 def time_features(when: datetime.datetime | None) -> tuple[float, float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,24 @@ class Items:
         if item_id not in index:
             raise ValueError(f"item must be an id of the catalogue, got {shown(item_id)}")
         return index[item_id]
+
+    def rows(self, exclude: Any) -> npt.NDArray[np.int64]:
+        """Places of the items of some ids, each once.
+
+        Raises:
+            ValueError: where it is no collection of ids, or holds one that the catalogue has not.
+        """
+        if isinstance(exclude, str | bytes) or not isinstance(exclude, Iterable):
+            raise ValueError(f"exclude must be a collection of item ids, got {shown(exclude)}")
+        index: dict[str, int] = self._index  # type: ignore[attr-defined]
+        rows = set()
+        for item_id in exclude:
+            if not isinstance(item_id, str) or item_id not in index:
+                raise ValueError(
+                    f"exclude must hold ids of the catalogue alone, got {shown(item_id)}"
+                )
+            rows.add(index[item_id])
+        return np.array(sorted(rows), np.int64)
 
     def plain(self) -> dict[str, Any]:
         """The texts, for JSON."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..network import Network
 from ..output import Output
 from ..reading import Memory
-from .precision import context, lighten
+from .precision import context, in_fp32, lighten
 
 LONGEST = 384  # events that are attended to at most; training's episodes are shorter
 KEPT = 128  # of them after a restart: rare, since it takes as long as several events
@@ -73,17 +73,23 @@ class Reader:
     Args:
         network: in evaluation mode.
         slots: K, of the slates that the network was trained on.
-        precision: see ``driftrec.agents.serving.precision``.
+        precision: see ``driftrec.agents.serving.precision``, as for ``pruned``.
         compiled: whether a step is compiled by ``torch.compile``, which needs a C++ compiler.
     """
 
     def __init__(
-        self, network: Network, slots: int, precision: str = "fp32", compiled: bool = False
+        self,
+        network: Network,
+        slots: int,
+        precision: str = "fp32",
+        compiled: bool = False,
+        pruned: float = 0.0,
     ) -> None:
-        self.network, self.slots, self.precision = lighten(network, precision), slots, precision
-        self.step: Callable[..., tuple[Output, Memory]] = network.step
+        self.network, self.slots = lighten(network, precision, pruned), slots
+        self.precision = precision
+        self.step: Callable[..., tuple[Output, Memory]] = self.network.step
         if compiled:
-            self.step = torch.compile(network.step, dynamic=True)
+            self.step = torch.compile(self.network.step, dynamic=True)
 
     def begin_of(self, read: int) -> int:
         """The first event that is attended to when ``read`` events have been read."""
@@ -120,8 +126,7 @@ class Reader:
             last = entries[-1] if entries else NOTHING
             output, memory = self._read(state.memory, last, asked)
             state = replace(state, ahead=(asked, memory) if entries else None)
-        parts = {name: getattr(output, name).float() for name in ("query", "weight", "belief")}
-        return replace(output, **parts), state  # searched in fp32, whatever the network computed in
+        return in_fp32(output), state
 
     def tensors(
         self, entries: Sequence[Entry], asked: Asked

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..output import Output
@@ -45,6 +46,7 @@ class Recommender:
         states: users whose state is kept; those of others are read anew when they come back.
         precision: "fp32", or "bf16" or "int8" for linear layers in fewer bits.
         compiled: whether a step is compiled by ``torch.compile``.
+        pruned: share of the linear layers' weights, the smallest, that are set to 0.
 
     Example:
         recommender = Recommender.load("exports/a")
@@ -60,12 +62,13 @@ class Recommender:
         states: int = 10_000,
         precision: str = "fp32",
         compiled: bool = False,
+        pruned: float = 0.0,
     ) -> None:
         if states < 1:
             raise ValueError(f"states must be at least 1, got {states}")
         self.model, self.items = model, model.items
         self.search = search
-        self.reader = Reader(model.network, model.slots, precision, compiled)
+        self.reader = Reader(model.network, model.slots, precision, compiled, pruned)
         self._users = Users(states)
 
     @classmethod
@@ -75,6 +78,7 @@ class Recommender:
         states: int = 10_000,
         precision: str = "fp32",
         compiled: bool = False,
+        pruned: float = 0.0,
     ) -> Recommender:
         """The recommender of a folder that ``driftrec export`` wrote; options as of the class.
 
@@ -83,7 +87,7 @@ class Recommender:
         """
         model, index = load(Path(folder))
         search = exact if index is None else Nearest(index)
-        return cls(model, search, states, precision, compiled)
+        return cls(model, search, states, precision, compiled, pruned)
 
     # --- what a service calls -------------------------------------------------------------------
 
@@ -127,7 +131,12 @@ class Recommender:
                     self._users.drop_state(event.user)
 
     def recommend(
-        self, user: str, request: str = "", k: int = 10, at: datetime.datetime | None = None
+        self,
+        user: str,
+        request: str = "",
+        k: int = 10,
+        at: datetime.datetime | None = None,
+        exclude: Iterable[str] = (),
     ) -> list[Recommendation]:
         """The ``k`` items that score highest for a user now, best first, at the cost of one token.
 
@@ -138,17 +147,22 @@ class Recommender:
             request: what is asked for, in words; the known request that is nearest counts.
             k: how many.
             at: local time of the request; now if None.
+            exclude: ids of items that are not to be shown, for instance those bought already; the
+                rest is ranked as it is without them.
 
         Raises:
             ValueError: naming the argument, what came and what was expected.
         """
         check_text("user", user, NAME_LENGTH)
         check_text("request", request, TEXT_LENGTH, empty=True)
-        check_count(k, len(self.items))
         check_time("at", at)
+        left_out = self.items.rows(exclude)
+        check_count(k, len(self.items) - len(left_out))
         with torch.inference_mode():
-            items, scores = self.search(self.output(user, self.asked(request, at)), int(k))
-        names = zip(items.tolist(), scores.tolist(), strict=True)
+            output = self.output(user, self.asked(request, at))
+            items, scores = self.search(output, int(k) + len(left_out))
+        kept = np.flatnonzero(~np.isin(items, left_out))[: int(k)]
+        names = zip(items[kept].tolist(), scores[kept].tolist(), strict=True)
         return [
             Recommendation(rank, self.items.ids[item], self.items.title[item], score)
             for rank, (item, score) in enumerate(names, 1)
