@@ -20,7 +20,6 @@ from .pretraining import (
 from .runs import (
     CONFIG,
     LAST,
-    MODEL,
     check_compatible,
     create_run_folder,
     git_commit,

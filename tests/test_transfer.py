@@ -67,7 +67,7 @@ def test_networks_of_another_shape_are_refused(env: BatchVecEnv) -> None:
     other = make_learner("gru", "ppo", env, seed=1, hidden=16).policy.network
     with pytest.raises(ValueError, match="target must be a InterestNetwork as source is"):
         transfer(source, other)
-    with pytest.raises(ValueError, match="items must be None beside text"):
+    with pytest.raises(ValueError, match="items must be log or catalogue beside text"):
         learner(env, items, text="minilm")
 
 
