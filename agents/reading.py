@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -30,12 +31,42 @@ class Seen:
 
 
 @dataclass
+class Interest:
+    """The dynamic interest after each of T slates.
+
+    Attributes:
+        memories: [B, T, S, F].
+        belief: [B, T, G, C] probabilities of pairs of a lasting and a passing interest.
+        evidence: [B, T] log-likelihood that each answer had beforehand.
+    """
+
+    memories: Tensor
+    belief: Tensor
+    evidence: Tensor
+
+    @property
+    def vector(self) -> Tensor:
+        """[B, T, W] as one vector: memories, what is believed of each kind, surprise."""
+        kinds = self.belief.sum(3), self.belief.sum(2)
+        surprise = -self.evidence.clamp_min(-10)[..., None]
+        return torch.cat((self.memories.flatten(2), *kinds, surprise), -1)
+
+    def at(self, steps: Any) -> Interest:
+        """After some of the slates."""
+        return Interest(self.memories[:, steps], self.belief[:, steps], self.evidence[:, steps])
+
+    def of(self, rows: Tensor) -> Interest:
+        """Of some of the users."""
+        return Interest(self.memories[rows], self.belief[rows], self.evidence[rows])
+
+
+@dataclass
 class Memory:
     """What is carried from one request to the next.
 
     Attributes:
         interest: [B, S, F] the memories.
-        belief: [B, C] probabilities of the passing interests.
+        belief: [B, G, C] probabilities of pairs of a lasting and a passing interest.
         carry: what the network's ``mix`` goes on from: a tensor [B, ...], or whatever else lets
             rows be overwritten as a tensor does and branches.
         length: slates read so far.
