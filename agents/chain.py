@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ _PACE = 10.0  # logits held in tens: a step of the optimiser moves them by so mu
 _LEAK = 1e-3  # of a belief, that anything may have happened
 _SAMPLE = 4000  # items among which passing interests begin
 _EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
+_GAINS = (5.0, 3.0)  # of lasting and passing interests where a fit begins
 _SHARPEST = -1.0  # log of the least spread of a grade's log-odds
 
 
@@ -58,20 +58,21 @@ class InterestChain(nn.Module):
         self.shape = (lasting, passing)
         self.lasting = nn.Parameter(torch.zeros(lasting, size))
         self.passing = nn.Parameter(_clusters(features, passing))
-        self.log_gain = nn.Parameter(torch.tensor([math.log(5.0), math.log(3.0)]))
+        self.log_gain = nn.Parameter(torch.zeros(2))
         self.prior = nn.Parameter(torch.zeros(lasting, passing))
         self.follow = nn.Parameter(torch.zeros(passing, passing))
         # log-odds that a passing interest lasts, that the next is typical, that the lasting changes
-        self.change = nn.Parameter(torch.tensor([3.0, -1.0, -5.0]))
-        self.outside = nn.Parameter(torch.tensor(2.8))
+        self.change = nn.Parameter(torch.tensor([3.5, -1.5, -5.0]))
+        self.outside = nn.Parameter(torch.tensor(3.2))
         self.position = nn.Parameter(torch.tensor(-0.05))
-        self.grade = nn.Parameter(torch.tensor([0.5, -2.0, 0.0]))  # slope, offset, log spread
+        self.grade = nn.Parameter(torch.tensor([0.7, -1.5, -0.5]))  # slope, offset, log spread
 
     def begin_at(self, users: Tensor) -> None:
         """Puts lasting interests where users [U, F] are, by what they took beyond what they saw."""
         with torch.no_grad():
             self.lasting.copy_(_clusters(users, len(self.lasting), centred=False))
             self.prior.copy_(0.2 * self.lasting @ self.passing.T)
+            self.log_gain.copy_(torch.tensor(_GAINS).log())
 
     def pull(self) -> tuple[Tensor, Tensor]:
         """[G, F] and [C, F], what the interests add to log-odds per unit of an item's vector."""
@@ -93,6 +94,7 @@ class InterestChain(nn.Module):
         lift: tuple[Tensor, Tensor],
         utility: Tensor,
         shown: Tensor,
+        taken: Tensor,
         grade: Tensor,
     ) -> Lesson:
         """One slate.
@@ -102,12 +104,12 @@ class InterestChain(nn.Module):
             lift: [B, K, G] and [B, K, C] of ``lift``.
             utility: [B, K] log-odds of each item by what is known beside the interests.
             shown: [B, K] 1 where a slot holds an item.
-            grade: [B, K] of the answer; several above 0 count as several choices.
+            taken: [B, K] 1 where the item was taken; several count as several choices.
+            grade: [B, K] of what was taken.
         """
         lasting, passing = lift
-        taken = (grade > 0).to(grade.dtype)
         count = taken.sum(1)[:, None, None]
-        none, each = (count == 0).to(grade.dtype), count.clamp_min(1)
+        none, each = 1 - taken.amax(1)[:, None, None], count.clamp_min(1)
         place = self.position * torch.arange(grade.shape[1], dtype=grade.dtype)
         utility = utility + place
         top = torch.maximum(utility.amax(1), self.outside).detach()[:, None]

@@ -9,6 +9,7 @@ from .chain import InterestChain
 from .interest import DeltaMemory
 from .reading import Interest, Memory, Seen
 
+GAIN = 8.0  # log-odds per unit of a memory, where the fit begins
 POPULAR = 12.0  # log-odds per unit of average feedback, where the fit begins
 _SURPRISED = 10.0  # nats at most that an answer surprises by
 
@@ -16,7 +17,7 @@ _SURPRISED = 10.0  # nats at most that an answer surprises by
 class DynamicInterest(nn.Module):
     """A chain of interests, and memories of what they leave unexplained, at several time scales.
 
-        u_tk = sum_s read_s <m_s, e_k> + popularity_k
+        u_tk = sum_s r_s <m_s, e_k> + popularity_k
         b_t, dlog P / du_tk = ``InterestChain`` (b_{t-1}, u_t, answer_t)
         m_s <- a_s m_s + rate_s sum_k (dlog P / du_tk) e_k
 
@@ -44,7 +45,7 @@ class DynamicInterest(nn.Module):
         own: Tensor,
     ) -> None:
         super().__init__()
-        self.memory = DeltaMemory(features.shape[1], half_lives, rate=0.2, surprise=surprise)
+        self.memory = DeltaMemory(features.shape[1], half_lives, rate=0.06, surprise=surprise)
         self.chain = InterestChain(features, *kinds)
         self.metric = nn.Parameter(torch.eye(features.shape[1]))
         self.own = nn.Parameter(own)
@@ -75,10 +76,11 @@ class DynamicInterest(nn.Module):
         memories, beliefs, evidence = [], [], []
         for t in range(seen.feedback.shape[1]):
             items, shown = seen.embedding[:, t], seen.shown[:, t]
-            known = torch.einsum("s,bsf->bf", self.read, memory)
+            known = torch.einsum("s,bsf->bf", GAIN * self.read, memory)
             utility = (items @ known[..., None])[..., 0] + popular[:, t]
             lift = (lasting[:, t], passing[:, t])
-            lesson = self.chain.learn(belief, lift, utility, shown, seen.feedback[:, t])
+            answer = seen.taken[:, t], seen.feedback[:, t]
+            lesson = self.chain.learn(belief, lift, utility, shown, *answer)
             belief = self.chain.move(lesson.belief)
             surprise = -lesson.evidence.clamp_min(-_SURPRISED)
             memory = self.memory.step(memory, items, lesson.blame, surprise)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .dynamic import POPULAR, DynamicInterest
+from .dynamic import GAIN, POPULAR, DynamicInterest
 from .heads import HEADS
 from .output import Output
 from .reading import Interest, Memory, Seen
@@ -128,11 +128,12 @@ class Network(nn.Module, ABC):
         self.read_as_fitted()
         self.vector = nn.Linear(hidden, size, bias=False)
         self.passing = nn.Linear(hidden, kinds[1])
+        self.level = nn.Linear(hidden, 1, bias=False)
         self.choice = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))  # of ``losses.choice_loss``
         self.value = nn.Sequential(
             nn.Linear(hidden + self.interest.width, hidden), nn.Tanh(), nn.Linear(hidden, 1)
         )
-        for parameter in (self.vector.weight, self.passing.weight, self.passing.bias):
+        for parameter in (self.vector.weight, self.passing.weight, self.passing.bias, self.level.weight):
             nn.init.zeros_(parameter)
         self.head = head(size)
         self.head.prepare(features, config.diversity)
@@ -306,15 +307,14 @@ class Network(nn.Module, ABC):
         share = interest.belief.sum(2)  # [B, T, C]
         given = interest.belief / share.clamp_min(_VAGUE)[:, :, None]
         query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull
-        weight = share.clamp_min(_VAGUE).log() + self.passing(hidden)
+        weight = share.clamp_min(_VAGUE).log() + self.passing(hidden) + self.level(hidden)
         if self.config.vectors == 1:
             query = (weight.softmax(-1)[..., None] * query).sum(2, keepdim=True)
-            weight = torch.zeros_like(weight[..., :1])
+            weight = weight.logsumexp(-1, keepdim=True)
         else:
             weight, likely = weight.topk(min(self.config.vectors, weight.shape[-1]), dim=-1)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
-            weight = weight - weight.logsumexp(-1, keepdim=True)
-        shared = torch.einsum("s,btsf->btf", self.read, interest.memories) + self.vector(hidden)
+        shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(hidden)
         return Output(
             self.sharpness * (query + shared[:, :, None]),
             self.sharpness * weight,
@@ -322,5 +322,6 @@ class Network(nn.Module, ABC):
             interest.memories,
             self.embedding,
             self.bias,
+            self.sharpness,
             hidden=hidden,
         )

@@ -19,6 +19,7 @@ class Output:
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
+        sharpness: what log-odds are scaled by; all of these already are.
         available: [B, T, N] false where an item is not to be had; None where all are.
         hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
     """
@@ -29,6 +30,7 @@ class Output:
     interest: Tensor = field(repr=False)
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
+    sharpness: Tensor = field(repr=False)
     available: Tensor | None = field(default=None, repr=False)
     hidden: Tensor | None = field(default=None, repr=False)
 

@@ -89,7 +89,7 @@ def fit_interest_privately(
     (2017), "Renyi differential privacy", as Opacus has it.
 
     Args:
-        network: whose ``interest`` and ``metric`` are fitted.
+        network: whose ``interest`` is fitted, but for the vectors of single items.
         slates: [U, H, K] of the log.
         feedback: [U, H, K] graded, on them.
         config: how private.
@@ -104,7 +104,7 @@ def fit_interest_privately(
     """
     plan = plan_guarantee(len(slates), config)
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
-    fitted = [*network.interest.parameters(), network.metric]
+    fitted = [part for part in network.interest.parameters() if part is not network.interest.own]
     optimizer = torch.optim.Adam(fitted, lr=config.rate)
     expected = plan.sample_rate * len(slates)
     for _ in range(plan.steps):
@@ -117,6 +117,7 @@ def fit_interest_privately(
             parameter.grad = (part + plan.noise * config.clip * noise) / expected
         optimizer.step()
     optimizer.zero_grad()
+    network.read_as_fitted()
     return plan
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -54,6 +54,11 @@ class Interest:
     def at(self, steps: Any) -> Interest:
         """After some of the slates."""
         return Interest(self.memories[:, steps], self.belief[:, steps], self.evidence[:, steps])
+
+    def then(self, later: Interest) -> Interest:
+        """This one, and a later one after it."""
+        pairs = ((getattr(self, f.name), getattr(later, f.name)) for f in fields(self))
+        return Interest(*(torch.cat(pair, 1) for pair in pairs))
 
     def of(self, rows: Tensor) -> Interest:
         """Of some of the users."""

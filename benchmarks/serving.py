@@ -73,7 +73,7 @@ def blown_up(model: ServedModel, count: int) -> ServedModel:
     second = np.concatenate(members)[starts[topic[first]] + place]
     mix = torch.as_tensor(np.where(np.arange(count) < own, 0, rng.random(count) * 0.5)).float()
     weights = dict(model.network.state_dict())
-    for name in ("features", "item_own", "item_bias", "average"):
+    for name in ("features", "item_own", "interest.own", "item_bias", "average"):
         part = weights[name]
         share = mix.view(-1, *[1] * (part.dim() - 1))
         weights[name] = (1 - share) * part[first] + share * part[second]
@@ -209,7 +209,7 @@ def gap(ours: np.ndarray, theirs: np.ndarray) -> float:
 def size_of(recommender: Recommender) -> float:
     """Megabytes of the user model on disk, without the tables of items."""
     state = recommender.reader.network.state_dict()
-    of_items = ("features", "average", "item_own", "item_bias")
+    of_items = ("features", "average", "item_own", "interest.own", "item_bias")
     buffer = io.BytesIO()
     torch.save({k: v for k, v in state.items() if k not in of_items}, buffer)
     return buffer.tell() / 1e6

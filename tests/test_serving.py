@@ -36,7 +36,7 @@ def make_model(name: str = "interest-attention") -> ServedModel:
     network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
     generator = torch.Generator().manual_seed(0)
     for path, weight in network.named_parameters():
-        if path in ("vectors.weight", "vector_weight.weight", "adjuster.gain.weight"):
+        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
             torch.nn.init.normal_(weight, std=0.3, generator=generator)
     world = env.get_attr("simulator")[0].world
     return ServedModel.of(network, 3, world.catalog, world.request_text)
@@ -152,14 +152,14 @@ def test_an_event_costs_one_token_however_long_the_history(
     model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens: list[int] = []
-    absorb = model.network.absorb
+    read = model.network.tokens
 
-    def count(seen, start=None):
+    def count(seen):
         tokens.append(seen.time.shape[1])
-        return absorb(seen, start)
+        return read(seen)
 
     recommender = told(model, events_of("anna", 100, model))
-    monkeypatch.setattr(model.network, "absorb", count)
+    monkeypatch.setattr(model.network, "tokens", count)
     recommender.observe(events_of("anna", 101, model)[-1])
     assert tokens == [1]
     answer(recommender)
@@ -499,7 +499,6 @@ def test_neighbours_of_all_vectors_hold_what_exact_search_finds(model: ServedMod
     noise = torch.randn(20_000, network.embedding.shape[1], generator=generator)
     output.embedding = network.embedding[rows] + 0.05 * noise
     output.bias = network.bias[rows]
-    output.appeal = (output.embedding @ output.pull.T).exp()
     index = build_index(output.embedding, output.bias)
     cells = [index.invlists.list_size(cell) for cell in range(index.nlist)]
     assert max(cells) < 10 * len(output.bias) / index.nlist  # a search reads a few, all alike
@@ -530,5 +529,4 @@ def test_an_export_for_neighbours_is_served_by_them(
 def test_ties_go_to_the_item_that_comes_first(recommender: Recommender) -> None:
     output = recommender.output("nobody", Asked(0, (0.0,) * 4))
     output.query, output.bias = output.query * 0, torch.zeros(1000)
-    output.appeal = torch.ones_like(output.appeal)
     assert exact(output, 5)[0].tolist() == [0, 1, 2, 3, 4]

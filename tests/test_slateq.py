@@ -91,7 +91,7 @@ def test_it_trains_on_any_network_and_survives_a_save(agent, check_saved):
     after = learner.policy.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     moved = {k for k, v in after.items() if not torch.equal(v, before[k])}
-    assert {"network.head.query.weight", "network.vectors.weight", "network.choice"} <= moved
+    assert {"network.head.query.weight", "network.vector.weight", "network.choice"} <= moved
     loaded = check_saved(learner, env)
     assert int(loaded.policy.network.head.rounds) == 1
 

@@ -120,7 +120,7 @@ class Reader:
             last = entries[-1] if entries else NOTHING
             output, memory = self._read(state.memory, last, asked)
             state = replace(state, ahead=(asked, memory) if entries else None)
-        parts = {name: getattr(output, name).float() for name in ("query", "weight", "belief")}
+        parts = {name: getattr(output, name).float() for name in ("query", "weight")}
         return replace(output, **parts), state  # searched in fp32, whatever the network computed in
 
     def tensors(
