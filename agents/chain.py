@@ -1,94 +1,168 @@
-"""Passing interests: a hidden Markov chain, learned, and followed as a Bayes filter would."""
+"""What users are after: lasting interests and passing ones, followed as a Bayes filter would."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 _PACE = 10.0  # logits held in tens: a step of the optimiser moves them by so much more
 _LEAK = 1e-3  # of a belief, that anything may have happened
+_SAMPLE = 4000  # items among which passing interests begin
+_EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
+_GAINS = (5.0, 3.0)  # of lasting and passing interests where a fit begins
+_SHARPEST = -1.0  # log of the least spread of a grade's log-odds
+
+
+@dataclass
+class Lesson:
+    """What one slate taught.
+
+    Attributes:
+        belief: [B, G, C] after it.
+        evidence: [B] log-likelihood of the answer, given all before.
+        blame: [B, K] its gradient in each item's utility: taken less foreseen, and graded less
+            foreseen where it was taken.
+    """
+
+    belief: Tensor
+    evidence: Tensor
+    blame: Tensor
 
 
 class InterestChain(nn.Module):
-    """C passing interests v_c, of which a user has one at a time; b_t says which, and how surely.
+    """G lasting interests p_g and C passing ones v_c; b_t(g, c) says which, and how surely.
 
-        b_t = A' (b_{t-1} o L_t) / |b_{t-1} o L_t|,   L_tc = P(choice_t | taste + v_c)
+        b_t = A(b_{t-1} L_t / |b_{t-1} L_t|),   L_t(g, c) = P(answer_t | p_g + v_c + what is known)
 
-    P is a multinomial logit over the slate's items and nothing (McFadden, 1974), A says what
-    interest follows which: what a filter of a hidden Markov chain computes (Rabiner, 1989, eq. 19),
-    with A, v_c and the law of choice learned from what users choose. Where tastes pass from one
-    thing to the next the chain foresees it, which no regression on the past does.
+    P is a multinomial logit over the slate's items and nothing (McFadden, 1974), times a logistic
+    density of the log-odds of the grade. A says what follows: a passing interest lasts, or is
+    succeeded by another, or by one that is typical of the lasting interest; a lasting one seldom
+    changes. That is the filter of a hidden Markov chain (Rabiner, 1989, eq. 19) on pairs, with all
+    of it learned from what users answer. Where tastes pass from one thing to the next the chain
+    foresees it, and what others of the same kind like, which no regression on the past does.
 
     Args:
-        features: [N, F] public item vectors; interests begin at items drawn at random.
-        count: C; 0 for none.
-        stay: probability at initialisation that an interest lasts to the next request.
-        gain: log-odds per unit of <v_c, e_j> at initialisation.
+        features: [N, F] public item vectors; passing interests begin at their clusters.
+        lasting: G.
+        passing: C.
     """
 
-    def __init__(self, features: Tensor, count: int, stay: float = 0.95, gain: float = 3.0) -> None:
+    def __init__(self, features: Tensor, lasting: int, passing: int) -> None:
         super().__init__()
-        self.count = min(count, len(features))
-        start = torch.randperm(len(features))[: self.count]
-        self.prototypes = nn.Parameter(features[start].clone())
-        self.log_gain = nn.Parameter(torch.tensor(math.log(gain)))
-        self.log_appeal = nn.Parameter(torch.tensor(math.log(gain)))
-        lasting = math.log(stay / (1 - stay) * max(self.count - 1, 1)) / _PACE
-        self.change = nn.Parameter(lasting * torch.eye(self.count))
-        self.prior = nn.Parameter(torch.zeros(self.count))
-        self.outside = nn.Parameter(torch.tensor(2.8))
+        size = features.shape[1]
+        self.shape = (lasting, passing)
+        self.lasting = nn.Parameter(torch.zeros(lasting, size))
+        self.passing = nn.Parameter(_clusters(features, passing))
+        self.log_gain = nn.Parameter(torch.zeros(2))
+        self.prior = nn.Parameter(torch.zeros(lasting, passing))
+        self.follow = nn.Parameter(torch.zeros(passing, passing))
+        # log-odds that a passing interest lasts, that the next is typical, that the lasting changes
+        self.change = nn.Parameter(torch.tensor([3.5, -1.5, -5.0]))
+        self.outside = nn.Parameter(torch.tensor(3.2))
         self.position = nn.Parameter(torch.tensor(-0.05))
+        self.grade = nn.Parameter(torch.tensor([0.7, -1.5, -0.5]))  # slope, offset, log spread
 
-    def empty(self, batch: int) -> Tensor:
-        """[B, C] beliefs about users of whom nothing is known."""
-        return (_PACE * self.prior).softmax(0).expand(batch, -1)
+    def begin_at(self, users: Tensor) -> None:
+        """Puts lasting interests where users [U, F] are, by what they took beyond what they saw."""
+        with torch.no_grad():
+            self.lasting.copy_(_clusters(users, len(self.lasting), centred=False))
+            self.prior.copy_(0.2 * self.lasting @ self.passing.T)
+            self.log_gain.copy_(torch.tensor(_GAINS).log())
 
-    def likelihood(self, embedding: Tensor, utility: Tensor, taken: Tensor) -> Tensor:
-        """[B, T, C] log P(choice | c), of slates of which a user took some items or none.
+    def pull(self) -> tuple[Tensor, Tensor]:
+        """[G, F] and [C, F], what the interests add to log-odds per unit of an item's vector."""
+        gain = self.log_gain.exp()
+        return gain[0] * self.lasting, gain[1] * self.passing
+
+    def start(self) -> Tensor:
+        """[G, C] belief about a user of whom nothing is known."""
+        return (_PACE * self.prior).flatten().softmax(0).view(self.shape)
+
+    def lift(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., K, G] and [..., K, C], what the interests add to the utility of items [..., K, F]."""
+        lasting, passing = self.pull()
+        return embedding @ lasting.T, embedding @ passing.T
+
+    def learn(
+        self,
+        belief: Tensor,
+        lift: tuple[Tensor, Tensor],
+        utility: Tensor,
+        shown: Tensor,
+        taken: Tensor,
+        grade: Tensor,
+    ) -> Lesson:
+        """One slate.
 
         Args:
-            embedding: [B, T, K, F] of the items shown.
-            utility: [B, T, K] log-odds of each item by what is known beside the passing interest;
-                very low where a slot is empty.
-            taken: [B, T, K] 1 where the item was taken; several count as several choices.
+            belief: [B, G, C] before it.
+            lift: [B, K, G] and [B, K, C] of ``lift``.
+            utility: [B, K] log-odds of each item by what is known beside the interests.
+            shown: [B, K] 1 where a slot holds an item.
+            taken: [B, K] 1 where the item was taken; several count as several choices.
+            grade: [B, K] of what was taken.
         """
-        place = torch.arange(utility.shape[2], dtype=utility.dtype)
-        lift = self.log_gain.exp() * (embedding @ self.prototypes.T)
-        logit = lift + (utility + self.position * place)[..., None]  # [B, T, K, C]
-        total = torch.logaddexp(logit.logsumexp(2), self.outside)
-        some = taken.amax(2, keepdim=True)
-        chosen = torch.einsum("btk,btkc->btc", taken, logit) + (1 - some) * self.outside
-        return chosen - total * taken.sum(2, keepdim=True).clamp_min(1)
+        lasting, passing = lift
+        count = taken.sum(1)[:, None, None]
+        none, each = 1 - taken.amax(1)[:, None, None], count.clamp_min(1)
+        place = self.position * torch.arange(grade.shape[1], dtype=grade.dtype)
+        utility = utility + place
+        top = torch.maximum(utility.amax(1), self.outside).detach()[:, None]
+        weight = (lasting + (utility - top)[..., None]).exp() * shown[..., None]  # [B, K, G]
+        odds = passing.exp()
+        total = weight.mT @ odds + (self.outside - top)[..., None].exp()  # [B, G, C]
+        own = (taken * (utility - top)).sum(1)[:, None, None]
+        match = torch.einsum("bk,bkg->bg", taken, lasting)[:, :, None]
+        match = match + torch.einsum("bk,bkc->bc", taken, passing)[:, None] + own
+        chosen = match + none * (self.outside - top)[..., None] - each * total.log()
+        error = self._error(grade, taken, each, (match + count * top[..., None]) / each)
+        density = error - 2 * softplus(error) - self._log_spread
+        likelihood = chosen + (1 - none) * density
+        peak = likelihood.detach().flatten(1).amax(1)
+        joint = belief * (likelihood - peak[:, None, None]).exp()
+        sum_ = joint.sum((1, 2)).clamp_min(1e-30)
+        belief = joint / sum_[:, None, None]
+        foreseen = torch.einsum("bkg,bgc,bkc->bk", weight, belief * each / total, odds)
+        steep = self.grade[0] * (-self._log_spread).exp()
+        graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
+        return Lesson(belief, sum_.log() + peak, taken * (1 + graded) - foreseen)
 
-    def forward(self, belief: Tensor, likelihood: Tensor) -> tuple[Tensor, Tensor]:
-        """T choices one after the other.
-
-        Args:
-            belief: [B, C] before the first.
-            likelihood: [B, T, C] of ``likelihood``.
-
-        Returns:
-            What is believed of the request after each choice [B, T, C], and the log-likelihood of
-            each choice given those before it [B, T].
-        """
-        if self.count == 0:
-            return likelihood, likelihood.new_zeros(likelihood.shape[:2])
-        change = (_PACE * self.change).softmax(1)
-        change = (1 - _LEAK) * change + _LEAK / self.count
-        top = likelihood.amax(2, keepdim=True)
-        odds = (likelihood - top).exp()
-        beliefs, evidence = [], []
-        for t in range(odds.shape[1]):
-            joint = belief * odds[:, t]
-            total = joint.sum(1, keepdim=True).clamp_min(1e-20)
-            belief = (joint / total) @ change
-            beliefs.append(belief)
-            evidence.append(total)
-        return torch.stack(beliefs, 1), torch.cat(evidence, 1).log() + top[..., 0]
+    def move(self, belief: Tensor) -> Tensor:
+        """[B, G, C] what is believed of the next request, after one."""
+        start = self.start()
+        lasts, typical, changes = torch.sigmoid(self.change)
+        kind = belief.sum(2, keepdim=True)
+        next_ = belief @ (_PACE * self.follow).softmax(1)
+        next_ = next_ + typical * (kind * (start / start.sum(1, keepdim=True)) - next_)
+        belief = lasts * belief + (1 - lasts) * next_
+        leak = changes + _LEAK
+        return (1 - leak) * belief + leak * start
 
     @property
-    def pull(self) -> Tensor:
-        """[C, F] what each interest adds to the log-odds of recommending an item, per unit."""
-        return self.log_appeal.exp() * self.prototypes
+    def _log_spread(self) -> Tensor:
+        return self.grade[2].clamp_min(_SHARPEST)
+
+    def _error(self, grade: Tensor, taken: Tensor, each: Tensor, utility: Tensor) -> Tensor:
+        """[B, G, C] of a grade's log-odds, in spreads, by the utility of what was taken."""
+        share = grade.clamp(_EDGE, 1 - _EDGE)
+        log_odds = (taken * (share / (1 - share)).log()).sum(1)[:, None, None] / each
+        foreseen = self.grade[0] * utility + self.grade[1]
+        return (log_odds - foreseen) * (-self._log_spread).exp()
+
+
+def _clusters(vectors: Tensor, count: int, centred: bool = True) -> Tensor:
+    """[count, F] unit vectors of k-means' centres; the mean where there is one only."""
+    seed = int(torch.randint(2**31, ()))
+    few = vectors[torch.randperm(len(vectors))[:_SAMPLE]].double().numpy()
+    if centred:
+        few = few - few.mean(0)
+    count_ = min(count, len(few))
+    centre, _ = kmeans2(few, count_, minit="++", rng=np.random.default_rng(seed))
+    centre = np.resize(centre, (count, few.shape[1]))
+    length = np.linalg.norm(centre, axis=1, keepdims=True)
+    return torch.tensor(centre / np.maximum(length, 1e-6), dtype=vectors.dtype)

@@ -1,4 +1,4 @@
-"""The dynamic interest I = f(history): what is remembered, and what is believed to come next."""
+"""The dynamic interest I = f(history): what is believed, and what is remembered beside it."""
 
 from __future__ import annotations
 
@@ -7,62 +7,85 @@ from torch import Tensor, nn
 
 from .chain import InterestChain
 from .interest import DeltaMemory
-from .reading import Memory, Seen
+from .reading import Interest, Memory, Seen
 
-GAIN = 8.0  # log-odds per unit of feedback, where scores begin
+GAIN = 8.0  # log-odds per unit of a memory, where the fit begins
+POPULAR = 12.0  # log-odds per unit of average feedback, where the fit begins
+_SURPRISED = 10.0  # nats at most that an answer surprises by
 
 
 class DynamicInterest(nn.Module):
-    """Memories of what pleased, at several time scales, and a chain of passing interests.
+    """A chain of interests, and memories of what they leave unexplained, at several time scales.
 
-    I_t = (m_1..m_S of ``DeltaMemory``, surprise of each, b_1..b_C of ``InterestChain``), in O(1) a
-    slate. What a user chooses is explained by taste, the slowest memory, and a passing interest.
+        u_tk = sum_s r_s <m_s, e_k> + popularity_k
+        b_t, dlog P / du_tk = ``InterestChain`` (b_{t-1}, u_t, answer_t)
+        m_s <- a_s m_s + rate_s sum_k (dlog P / du_tk) e_k
+
+    I_t = (m_1..m_S, b_t, surprise -log P), in O(1) a slate. The memories are a user's own departure
+    from what the chain knows of the kind, by stochastic gradient ascent on the likelihood with
+    forgetting: the delta rule (Widrow & Hoff, 1960) for a model of choice. The fastest learns
+    whether users tire of what they just had. Surprise opens the forget gates a_s further.
+
+    Fitted by the likelihood of a log (``driftrec.agents.logfit``), with no sight of any reward.
 
     Args:
         features: [N, F] public item vectors.
-        half_lives: of the memories, in slates, the slowest first.
+        half_lives: of the memories, in slates.
         surprise: whether the memories' gates listen to surprise.
-        interests: C.
+        kinds: (G, C) of ``InterestChain``.
+        own: [N, F] where the vectors of single items begin, beside what features say.
     """
 
     def __init__(
-        self, features: Tensor, half_lives: tuple[float, ...], surprise: bool, interests: int
+        self,
+        features: Tensor,
+        half_lives: tuple[float, ...],
+        surprise: bool,
+        kinds: tuple[int, int],
+        own: Tensor,
     ) -> None:
         super().__init__()
-        self.memory = DeltaMemory(features.shape[1], half_lives, surprise=surprise)
-        self.chain = InterestChain(features, interests)
-        self.taste = nn.Parameter(torch.eye(len(half_lives))[0].clone())
-        self.bias_weight = nn.Parameter(torch.ones(()))
+        self.memory = DeltaMemory(features.shape[1], half_lives, rate=0.06, surprise=surprise)
+        self.chain = InterestChain(features, *kinds)
+        self.metric = nn.Parameter(torch.eye(features.shape[1]))
+        self.own = nn.Parameter(own)
+        self.read = nn.Parameter(torch.linspace(1, -0.3, len(half_lives)))
+        self.popular = nn.Parameter(torch.ones(()))
 
     @property
     def width(self) -> int:
         """W, of the interest as one vector."""
-        return self.memory.width + self.chain.count
+        return self.memory.scales * self.memory.size + sum(self.chain.shape) + 1
 
-    def forward(self, seen: Seen, before: Memory | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def items(self, features: Tensor) -> Tensor:
+        """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
+        return features @ self.metric + self.own
+
+    def forward(self, seen: Seen, before: Memory | None = None) -> Interest:
         """T slates one after the other.
 
         Args:
             seen: what was shown and how it was received.
             before: what is carried on; None where nothing is known.
-
-        Returns:
-            Memories after each slate [B, T, S, F], the interest as one vector [B, T, W], and the
-            log-likelihood [B, T] that each choice had beforehand.
         """
         batch = len(seen.feedback)
-        start = self.memory.empty(batch) if before is None else before.interest
-        belief = self.chain.empty(batch) if before is None else before.belief
-        target = seen.feedback - seen.expected
-        memories, surprise = self.memory(start, seen.embedding, target, seen.taken)
-        known = torch.cat((start[:, None], memories[:, :-1]), 1)  # when the slate was shown
-        taste = torch.einsum("s,btsf->btf", self.taste, known)
-        utility = torch.einsum("btf,btkf->btk", taste, seen.embedding)
-        utility = GAIN * (utility + self.bias_weight * seen.expected) - 1e4 * (1 - seen.shown)
-        likelihood = self.chain.likelihood(seen.embedding, utility, seen.taken)
-        beliefs, evidence = self.chain(belief, likelihood)
-        return memories, torch.cat((memories.flatten(2), surprise, beliefs), -1), evidence
-
-    def beliefs(self, vector: Tensor) -> Tensor:
-        """[B, T, C] probabilities of the passing interests, the last part of the vector."""
-        return vector[..., self.memory.width :]
+        memory = self.memory.empty(batch) if before is None else before.interest
+        belief = self.chain.start().expand(batch, -1, -1) if before is None else before.belief
+        lasting, passing = self.chain.lift(seen.embedding)
+        popular = POPULAR * self.popular * seen.expected
+        memories, beliefs, evidence = [], [], []
+        for t in range(seen.feedback.shape[1]):
+            items, shown = seen.embedding[:, t], seen.shown[:, t]
+            known = torch.einsum("s,bsf->bf", GAIN * self.read, memory)
+            utility = (items @ known[..., None])[..., 0] + popular[:, t]
+            lift = (lasting[:, t], passing[:, t])
+            answer = seen.taken[:, t], seen.feedback[:, t]
+            lesson = self.chain.learn(belief, lift, utility, shown, *answer)
+            belief = self.chain.move(lesson.belief)
+            surprise = -lesson.evidence.clamp_min(-_SURPRISED)
+            memory = self.memory.step(memory, items, lesson.blame, surprise)
+            for part, new in zip(
+                (memories, beliefs, evidence), (memory, belief, lesson.evidence), strict=True
+            ):
+                part.append(new)
+        return Interest(torch.stack(memories, 1), torch.stack(beliefs, 1), torch.stack(evidence, 1))

@@ -50,11 +50,12 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         pretrain_rate: learning rate of pretraining.
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
         log_passes: passes over the platform's log on which the interest is fitted before, of a user
-            for every 32 steps of pretraining (``driftrec.agents.logfit``).
+            for every 8 steps of pretraining (``driftrec.agents.logfit``).
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.
-        evidence_coef: weight of the likelihood of choices by the interest alone, in pretraining.
+        tune_interest: whether what is learned later is learned through the interest's own law as
+            well; else that stays as fitted, and no gradient runs back through time.
         privileged: whether pretraining is told the users' true utilities (possible in a simulator
             only), or sees logged feedback alone.
         several: whether pretraining on feedback takes the slots of a slate for trials of their own,
@@ -92,10 +93,10 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         pretrain_steps: int = 0,
         pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
-        log_passes: int = 4,
+        log_passes: int = 1,
         epsilon: float | None = None,
         delta: float | None = None,
-        evidence_coef: float = 0.3,
+        tune_interest: bool = False,
         privileged: bool = False,
         several: bool = False,
         sharpness: float = 2.0,
@@ -109,7 +110,7 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
-        self.log_passes, self.evidence_coef = log_passes, evidence_coef
+        self.log_passes, self.tune_interest = log_passes, tune_interest
         self.privacy = None
         if epsilon is not None:
             self.privacy = PrivateFitConfig(epsilon, delta, passes=log_passes)
@@ -249,6 +250,10 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         """Learns from the episodes just played."""
         assert self.episodes is not None
         self.policy.set_training_mode(True)
+        if not self.tune_interest and self.policy.network.adaptive:
+            with torch.no_grad():
+                shown, answers = self.episodes.slates[:, :-1], self.episodes.feedback[:, :-1]
+                self.episodes.interest = self.policy.network.follow(shown, answers)
         if self.pretraining:
             self.pretrain(self.episodes)
         else:
@@ -264,7 +269,8 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         steps = batch.steps
         parts = (batch.slates, batch.feedback, batch.request, batch.time)
         # the slate shown at the last step has been answered, but nothing is decided after it
-        output = self.policy.network(*(part[:, :-1] for part in parts), last=steps)
+        parts = tuple(part[:, :-1] for part in parts)
+        output = self.policy.network(*parts, last=steps, interest=batch.interest)
         output.available = batch.available
         return output
 

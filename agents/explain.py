@@ -129,9 +129,9 @@ def explain(
 
 
 def _output(network: Network, seen: Seen) -> Output:
-    token, memories, context, _ = network.absorb(seen)
-    hidden = network.mix_whole(token, context)
-    return network.read_out(hidden[:, -1:], memories[:, -1:], context[:, -1:])
+    interest = network.interest(seen)
+    hidden = network.mix_whole(network.tokens(seen), interest.vector)
+    return network.read_out(hidden[:, -1:], interest.at(slice(-1, None)))
 
 
 # --- contributions ------------------------------------------------------------------------------
@@ -205,8 +205,8 @@ def attention_maps(network: Network, seen: Seen, conditioned: bool = True) -> Fl
 @torch.no_grad()
 def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True) -> Tensor:
     """[L, B, H, T, T] as ``attention_maps``, of B users."""
-    token, _, context, _ = network.absorb(seen)
-    plain = network.adjuster(network.reading(context))
+    token = network.tokens(seen)
+    plain = network.adjuster(network.reading(network.interest(seen).vector))
     gain, scale = plain.gain, plain.scale
     if not (conditioned and network.config.conditioned):
         gain, scale = torch.zeros_like(gain), None if scale is None else torch.zeros_like(scale)
@@ -225,7 +225,7 @@ def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True)
 
 @torch.no_grad()
 def in_words(recommender: Recommender, output: Output, item: int, count: int = 5) -> list[InWords]:
-    """The memories, the likeliest passing interest and the read-out for an item, in words.
+    """The memories, the likeliest interest and the read-out for an item, in words.
 
     Args:
         recommender: whose items and topics are the words.
@@ -235,12 +235,10 @@ def in_words(recommender: Recommender, output: Output, item: int, count: int = 5
     """
     network = recommender.model.network
     embedding, lives = network.embedding, network.config.half_lives
-    parts = output.interest, output.query, output.belief
-    memories, queries, belief = (part[0, 0] for part in parts)
+    memories, queries, weight = output.interest[0, 0], output.query[0, 0], output.weight[0, 0]
     named = [(f"half-life {life:g}", m) for life, m in zip(lives, memories, strict=False)]
-    if len(belief):
-        likeliest = int(belief.argmax())
-        named.append((f"passing, {float(belief[likeliest]):.0%}", output.pull[likeliest]))
+    share = (weight / network.sharpness).softmax(0)
+    named.append((f"likeliest, {float(share[0]):.0%}", queries[0]))
     named.append(("read-out", queries[int((queries @ embedding[item]).argmax())]))
     words = []
     for name, vector in named:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .output import Output
-from .reading import Memory
+from .reading import Interest, Memory
 from .transformer import InterestNetwork
 
 
@@ -33,47 +33,45 @@ class StaticAttentionNetwork(InterestNetwork):
         request: Tensor,
         time: Tensor,
         last: int | None = None,
+        interest: Interest | None = None,
     ) -> Output:
         """As any network's; the first of the ``last`` requests is the first decision."""
         steps = slates.shape[1]
         last = steps if last is None else last
         warm = steps - last + 1
-        *begun, evidence = self.digest(
-            slates[:, :warm], feedback[:, :warm], request[:, :warm], time[:, :warm]
-        )
-        known = Memory(begun[1][:, -1], self.interest.beliefs(begun[2])[:, -1], None, warm)
-        later = self._without_slate(known, request[:, warm:], time[:, warm:])
-        token, memories, context = (torch.cat(pair, 1) for pair in zip(begun, later, strict=True))
+        begun = self.perceive(*(x[:, :warm] for x in (slates, feedback, request, time)))
+        known = self.interest(begun) if interest is None else interest.at(slice(warm))
+        newest = Memory(known.memories[:, -1], known.belief[:, -1], None, warm)
+        after, still = self._without_slate(newest, request[:, warm:], time[:, warm:])
+        token = torch.cat((self.tokens(begun), after), 1)
+        interest = known.then(still)
         place = torch.arange(steps)
         seen = (place[:, None] >= place) & ((place < warm) | (place[:, None] == place))
         hidden = self.backbone(
             inputs_embeds=token,
             attention_mask=seen[None, None],  # [1, 1, T, T]
             position_ids=place.clamp_max(warm)[None],
-            interest=self.adjustment(context),
+            interest=self.adjustment(interest.vector),
             use_cache=False,
         ).last_hidden_state
-        output = self.read_out(hidden[:, -last:], memories[:, -last:], context[:, -last:])
-        output.evidence = evidence
-        return output
+        return self.read_out(hidden[:, -last:], interest.at(slice(-last, None)))
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
     ) -> tuple[Output, Memory]:
         """One more request; what was shown and how it was received is not looked at."""
-        token, memories, context = self._without_slate(memory, request, time)
-        hidden, _ = self.mix(token, context, memory.carry)
+        token, interest = self._without_slate(memory, request, time)
+        hidden, _ = self.mix(token, interest.vector, memory.carry)
         memory.carry.layers.crop(-1)
-        return self.read_out(hidden, memories, context), memory
+        return self.read_out(hidden, interest), memory
 
     def _without_slate(
         self, known: Memory, request: Tensor, time: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, memories and context of requests [B, T], with an interest that stays."""
+    ) -> tuple[Tensor, Interest]:
+        """Tokens of requests [B, T], and an interest that stays."""
         batch, steps = request.shape
         nothing = torch.full((batch, steps, 1), -1)
-        token, *_ = self.digest(nothing, torch.zeros(batch, steps, 1), request, time)
+        token = self.tokens(self.perceive(nothing, torch.zeros(batch, steps, 1), request, time))
         memories = known.interest[:, None].expand(-1, steps, -1, -1)
-        belief = known.belief[:, None].expand(-1, steps, -1)
-        surprise = torch.zeros(batch, steps, self.interest.memory.scales)
-        return token, memories, torch.cat((memories.flatten(2), surprise, belief), -1)
+        belief = known.belief[:, None].expand(-1, steps, -1, -1)
+        return token, Interest(memories, belief, memories.new_zeros(batch, steps))

@@ -72,6 +72,21 @@ class DeltaMemory(nn.Module):
         return _Scan.apply(memory, embedding, target, weight, self.keep, alarm, rate)
 
 
+    def step(self, memory: Tensor, embedding: Tensor, error: Tensor, surprise: Tensor) -> Tensor:
+        """[B, S, F] memories after one slate whose errors were found elsewhere.
+
+        Args:
+            memory: [B, S, F] before it.
+            embedding: [B, K, F] of the items shown.
+            error: [B, K] feedback less what was foreseen.
+            surprise: [B] that opens the forget gates further.
+        """
+        alarm = self.alarm if self.surprise else torch.zeros_like(self.alarm)
+        gate = torch.sigmoid(self.keep + alarm * surprise[:, None])
+        moved = torch.einsum("bk,bkf->bf", error, embedding)
+        return gate[..., None] * memory + self.rate.exp()[:, None] * moved[:, None]
+
+
 class _Scan(torch.autograd.Function):
     """The recurrence of ``DeltaMemory`` with its gradient written out.
 

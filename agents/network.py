@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .dynamic import GAIN, DynamicInterest
+from .dynamic import GAIN, POPULAR, DynamicInterest
 from .heads import HEADS
 from .output import Output
-from .reading import Memory, Seen
+from .reading import Interest, Memory, Seen
 
-_VAGUE = 1e-6  # least probability of a passing interest that is asked for its logarithm
+_VAGUE = 1e-6  # least probability of an interest that is asked for its logarithm
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,12 @@ class NetworkConfig:
 
     Attributes:
         hidden: width of tokens and of what is made of them.
-        vectors: interest vectors M of the read-out; a belief with several peaks needs several.
+        vectors: interest vectors M of the read-out, those of the M likeliest passing interests; a
+            belief with several peaks needs several. 1: the mean of all.
         half_lives: of the memories' time scales, in slates.
         surprise: whether the memories' gates listen to surprise.
-        interests: passing interests C that the chain tells apart; 0: no chain.
+        lasting: kinds of lasting interests G that the chain tells apart.
+        passing: passing interests C that it tells apart.
         diversity: what likeness to an item above costs an item in the slate that is shown when
             nothing is explored, in log-odds per unit of cosine; a belief with several peaks is
             better served by some of each than by the highest peak alone.
@@ -38,15 +40,16 @@ class NetworkConfig:
             are known as well as they are.
 
     Raises:
-        ValueError: for an unknown head, one that cannot do with so many vectors, or a negative
-            number of interests.
+        ValueError: for an unknown head, one that cannot do with so many vectors, or numbers of
+            interests or vectors that cannot be.
     """
 
     hidden: int = 64
-    vectors: int = 4
+    vectors: int = 6
     half_lives: tuple[float, ...] = (64.0, 16.0, 4.0)
     surprise: bool = True
-    interests: int = 32
+    lasting: int = 16
+    passing: int = 24
     diversity: float = 1.0
     loyalty: float = 0.5
     head: str = "plackett-luce"
@@ -55,8 +58,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        if self.interests < 0:
-            raise ValueError(f"interests must be at least 0, got {self.interests}")
+        for name in ("lasting", "passing", "vectors"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if HEADS[self.head].whole and self.vectors != 1:
             raise ValueError(f"vectors must be 1 with the head {self.head}, got {self.vectors}")
         if not (self.per_item or HEADS[self.head].item_features):
@@ -67,16 +71,18 @@ class Network(nn.Module, ABC):
     """One token a slate, mixed over time; several interest vectors score the items.
 
     token_t = W [mean_k e_k, sum_k y_k e_k, e of the taken, y, request, time]
-    I_t     = f(history): memories m_s of ``DeltaMemory``, beliefs b of ``InterestChain``
+    I_t     = f(history), ``DynamicInterest``: memories m_s, belief b(g, c)
     h_t     = mix(token_1..t, I_1..t), what a subclass says
-    Y_j     = log sum_m exp(<q_m, e_j> + weight_m) + log sum_c b'_c exp(g <v_c, e_j>) + bias_j,
-              q_m = sum_s c_ms m_s + W_m h_t,  log b' = log b + W h_t
+    Y_j     = log sum_m exp(<q_m, e_j> + weight_m) + bias_j,   m = the M likeliest c by
+              weight_c = log b'(c) = log sum_g b(g, c) + (W h_t)_c,
+              q_c      = v_c + sum_g b(g | c) p_g + sum_s r_s m_s + U h_t
 
     All log-odds are scaled by ``sharpness``: 1 where they are fitted to behaviour, more where they
     act, because a slate drawn from odds as flat as a belief is little better than chance.
 
-    W_m and W are zero at initialisation, so that every network starts as the discounted regression
-    that its memories are, and the filter that its chain is.
+    W and U are zero at initialisation, so that every network starts as the filter that its
+    interest is. p, v, r and e begin where the interest's own were fitted, and are learned from then
+    on: what is believed is one thing, what to do about it another.
 
     Args:
         features: [N, F] public item vectors, unit rows.
@@ -111,32 +117,43 @@ class Network(nn.Module, ABC):
         self.fixed: tuple[Tensor, Tensor, Tensor] | None = None
         self.metric = nn.Parameter(torch.eye(size))
         head = HEADS[config.head]
-        own = torch.zeros_like(features)
-        if not head.item_features:
-            own = torch.randn_like(features) / size**0.5
-        self.item_own = nn.Parameter(own, requires_grad=config.per_item)
+        self.item_own = nn.Parameter(torch.zeros_like(features), requires_grad=config.per_item)
         self.item_bias = nn.Parameter(log_worth.clone(), requires_grad=config.per_item)
         self.request = nn.Embedding(num_requests, 16)
         self.token = nn.Linear(3 * size + 3 + 16 + 4, hidden)
-        self.interest = DynamicInterest(
-            features, config.half_lives, config.surprise, config.interests
-        )
+        kinds = (config.lasting, config.passing)
+        own = torch.zeros_like(features)
+        if not head.item_features:
+            own = torch.randn_like(features) / size**0.5
+        self.interest = DynamicInterest(features, config.half_lives, config.surprise, kinds, own)
+        self.interest.own.requires_grad_(config.per_item)
         self.build()
-        scales, vectors = self.interest.memory.scales, config.vectors
-        self.read = nn.Parameter(1 + 0.06 * torch.randn(vectors, scales))
-        self.vectors = nn.Linear(hidden, vectors * size, bias=False)
-        self.vector_weight = nn.Linear(hidden, vectors)
-        self.passing = nn.Linear(hidden, self.interest.chain.count)
+        self.read = nn.Parameter(torch.empty(self.interest.memory.scales))
+        self.lasting_pull = nn.Parameter(torch.empty(kinds[0], size))
+        self.passing_pull = nn.Parameter(torch.empty(kinds[1], size))
+        self.popular = nn.Parameter(torch.empty(()))
+        self.read_as_fitted()
+        self.vector = nn.Linear(hidden, size, bias=False)
+        self.passing = nn.Linear(hidden, kinds[1])
+        self.level = nn.Linear(hidden, 1, bias=False)
         self.choice = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))  # of ``losses.choice_loss``
         self.value = nn.Sequential(
             nn.Linear(hidden + self.interest.width, hidden), nn.Tanh(), nn.Linear(hidden, 1)
         )
-        for layer in (self.vectors, self.vector_weight, self.passing):
-            nn.init.zeros_(layer.weight)
-        for layer in (self.vector_weight, self.passing):
-            nn.init.zeros_(layer.bias)
+        for parameter in (self.vector.weight, self.passing.weight, self.passing.bias, self.level.weight):
+            nn.init.zeros_(parameter)
         self.head = head(size)
         self.head.prepare(features, config.diversity)
+
+    def read_as_fitted(self) -> None:
+        """Puts the read-out where the interest's own parameters are."""
+        with torch.no_grad():
+            for mine, theirs in zip(
+                (self.lasting_pull, self.passing_pull), self.interest.chain.pull(), strict=True
+            ):
+                mine.copy_(theirs)
+            self.read.copy_(self.interest.read)
+            self.popular.copy_(self.interest.popular)
 
     # --- what a subclass says --------------------------------------------------------------------
 
@@ -152,7 +169,7 @@ class Network(nn.Module, ABC):
 
         Args:
             token: [B, T, hidden].
-            context: [B, T, W] the interest after each slate: memories, surprise, beliefs.
+            context: [B, T, W] the interest after each slate, as one vector.
             carry: what the call before returned, None at the beginning.
             place: of the first slate, where it is the first of users who join others.
 
@@ -172,31 +189,30 @@ class Network(nn.Module, ABC):
 
     @property
     def embedding(self) -> Tensor:
-        """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
+        """[N, F] item vectors: those of the interest, and what was learned of them since."""
         if self.fixed is not None:
             return self.fixed[0]
-        if not self.head.item_features:
-            return self.item_own
-        return self.features @ self.metric + self.item_own
+        return self.perceived @ self.metric + self.item_own
+
+    @property
+    def perceived(self) -> Tensor:
+        """[N, F] item vectors as the interest perceives them."""
+        if self.fixed is not None:
+            return self.fixed[2]
+        known = self.features if self.head.item_features else torch.zeros_like(self.features)
+        return self.interest.items(known)
 
     @property
     def bias(self) -> Tensor:
         """[N] what is added to every item's score, sharpened."""
         if self.fixed is not None:
             return self.fixed[1]
-        return self.sharpness * (self.item_bias + GAIN * self.interest.bias_weight * self.average)
-
-    @property
-    def appeal(self) -> Tensor:
-        """[N, C] odds that each passing interest lends to each item."""
-        if self.fixed is not None:
-            return self.fixed[2]
-        return (self.embedding @ self.interest.chain.pull.T).exp()
+        return self.sharpness * (self.item_bias + POPULAR * self.popular * self.average)
 
     def fix_items(self) -> None:
         """Keeps item vectors and biases as they are now: to serve from a large catalogue."""
         with torch.no_grad():
-            self.fixed = self.embedding.clone(), self.bias.clone(), self.appeal.clone()
+            self.fixed = self.embedding.clone(), self.bias.clone(), self.perceived.clone()
 
     def forward(
         self,
@@ -205,6 +221,7 @@ class Network(nn.Module, ABC):
         request: Tensor,
         time: Tensor,
         last: int | None = None,
+        interest: Interest | None = None,
     ) -> Output:
         """All requests of B episodes in one causal pass.
 
@@ -214,13 +231,14 @@ class Network(nn.Module, ABC):
             request: [B, T] the request that follows each slate.
             time: [B, T, 4] the time of that request.
             last: score only this many requests at the end.
+            interest: after each slate, where it is known already: no gradient then reaches it.
         """
-        token, memories, context, evidence = self.digest(slates, feedback, request, time)
-        hidden = self.mix_whole(token, context)
+        seen = self.perceive(slates, feedback, request, time)
+        token = self.tokens(seen)
+        interest = self.interest(seen) if interest is None else interest
+        hidden = self.mix_whole(token, interest.vector)
         keep = slice(None) if last is None else slice(-last, None)
-        output = self.read_out(hidden[:, keep], memories[:, keep], context[:, keep])
-        output.evidence = evidence
-        return output
+        return self.read_out(hidden[:, keep], interest.at(keep))
 
     def begin(
         self,
@@ -234,47 +252,33 @@ class Network(nn.Module, ABC):
 
         ``join`` is the memory of others in which these users will overwrite some.
         """
-        token, memories, context, _ = self.digest(slates, feedback, request, time)
+        seen = self.perceive(slates, feedback, request, time)
+        token, interest = self.tokens(seen), self.interest(seen)
         length = token.shape[1]
         place = 0 if join is None else join.length - length
-        hidden, carry = self.mix(token, context, None, place)
-        output = self.read_out(hidden[:, -1:], memories[:, -1:], context[:, -1:])
-        return output, Memory(memories[:, -1], self.interest.beliefs(context)[:, -1], carry, length)
+        hidden, carry = self.mix(token, interest.vector, None, place)
+        output = self.read_out(hidden[:, -1:], interest.at(slice(-1, None)))
+        return output, Memory(interest.memories[:, -1], interest.belief[:, -1], carry, length)
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
     ) -> tuple[Output, Memory]:
         """One more slate [B, 1, K] of each user: the cost of one token, whatever the history."""
-        token, memories, context, _ = self.digest(slates, feedback, request, time, memory)
-        hidden, carry = self.mix(token, context, memory.carry)
-        output = self.read_out(hidden, memories, context)
-        belief = self.interest.beliefs(context)[:, -1]
-        return output, Memory(memories[:, -1], belief, carry, memory.length + 1)
+        seen = self.perceive(slates, feedback, request, time)
+        interest = self.interest(seen, memory)
+        hidden, carry = self.mix(self.tokens(seen), interest.vector, memory.carry)
+        output = self.read_out(hidden, interest)
+        after = interest.memories[:, -1], interest.belief[:, -1]
+        return output, Memory(*after, carry, memory.length + 1)
 
     # --- slates in, scores out -------------------------------------------------------------------
 
-    def digest(
-        self,
-        slates: Tensor,
-        feedback: Tensor,
-        request: Tensor,
-        time: Tensor,
-        before: Memory | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens, memories, context and evidence of T slates.
-
-        Slates and what goes with them are as in ``forward``; ``before`` is what is carried on, None
-        where nothing is known. Returned are the tokens [B, T, hidden], and what
-        ``DynamicInterest`` says: memories, the interest as one vector (the context), evidence.
-        """
-        return self.absorb(self.perceive(slates, feedback, request, time), before)
-
     def perceive(self, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor) -> Seen:
-        """Looks up what was shown and asked."""
+        """Looks up what was shown and asked; all is as in ``forward``."""
         shown = (slates >= 0).to(feedback.dtype)
         item = slates.clamp_min(0)
         return Seen(
-            embedding=self.embedding[item] * shown[..., None],
+            embedding=self.perceived[item] * shown[..., None],
             feedback=feedback,
             taken=(feedback > 0).to(feedback.dtype),
             expected=self.average[item] * shown,
@@ -283,10 +287,8 @@ class Network(nn.Module, ABC):
             time=time,
         )
 
-    def absorb(
-        self, seen: Seen, before: Memory | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As ``digest``, of what was looked up."""
+    def tokens(self, seen: Seen) -> Tensor:
+        """[B, T, hidden] a token from each slate."""
         embedding, feedback, taken = seen.embedding, seen.feedback, seen.taken
         parts = (
             embedding.mean(2),
@@ -298,33 +300,39 @@ class Network(nn.Module, ABC):
             seen.request,
             seen.time,
         )
-        token = self.token(torch.cat(parts, -1))
-        return token, *self.interest(seen, before)
+        return self.token(torch.cat(parts, -1))
 
-    def evidence(self, slates: Tensor, feedback: Tensor) -> Tensor:
-        """[B, T] log-likelihood of what was taken from each slate [B, T, K], given those before."""
+    def follow(self, slates: Tensor, feedback: Tensor) -> Interest:
+        """The dynamic interest after each of the slates [B, T, K]."""
         none = slates.new_zeros(slates.shape[:2])
         time = feedback.new_zeros(*slates.shape[:2], 4)
-        return self.interest(self.perceive(slates, feedback, none, time))[2]
+        return self.interest(self.perceive(slates, feedback, none, time))
 
-    def read_out(self, hidden: Tensor, memories: Tensor, context: Tensor) -> Output:
-        """Item scores and value at each request, from what ``mix`` and ``digest`` gave."""
-        batch, steps = hidden.shape[:2]
-        vectors, size = self.config.vectors, self.features.shape[1]
-        query = torch.einsum("ms,btsf->btmf", GAIN * self.read, memories)
-        query = query + self.vectors(hidden).view(batch, steps, vectors, size)
-        value = self.value(torch.cat((hidden, context), -1))[..., 0]
-        belief = self.interest.beliefs(context).clamp_min(_VAGUE).log() + self.passing(hidden)
+    def evidence(self, slates: Tensor, feedback: Tensor) -> Tensor:
+        """[B, T] log-likelihood of the answers to slates [B, T, K], given those before."""
+        return self.follow(slates, feedback).evidence
+
+    def read_out(self, hidden: Tensor, interest: Interest) -> Output:
+        """Item scores and value at each request, from what ``mix`` and the interest say."""
+        value = self.value(torch.cat((hidden, interest.vector), -1))[..., 0]
+        share = interest.belief.sum(2)  # [B, T, C]
+        given = interest.belief / share.clamp_min(_VAGUE)[:, :, None]
+        query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull
+        weight = share.clamp_min(_VAGUE).log() + self.passing(hidden) + self.level(hidden)
+        if self.config.vectors == 1:
+            query = (weight.softmax(-1)[..., None] * query).sum(2, keepdim=True)
+            weight = weight.logsumexp(-1, keepdim=True)
+        else:
+            weight, likely = weight.topk(min(self.config.vectors, weight.shape[-1]), dim=-1)
+            query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
+        shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(hidden)
         return Output(
-            self.sharpness * query,
-            self.sharpness * self.vector_weight(hidden),
+            self.sharpness * (query + shared[:, :, None]),
+            self.sharpness * weight,
             value,
-            memories,
+            interest.memories,
             self.embedding,
             self.bias,
-            belief.softmax(-1),
-            self.interest.chain.pull,
-            self.appeal,
             self.sharpness,
             hidden=hidden,
         )

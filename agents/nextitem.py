@@ -19,16 +19,18 @@ from torch import Tensor
 
 from .gru import GRUNetwork
 from .network import Network
+from .reading import Interest
 from .transformer import InterestNetwork
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_NO_INTEREST = {"lasting": 1, "passing": 1, "half_lives": (1.0,), "vectors": 1}
 NEXT_ITEM: dict[str, tuple[type[Network], dict[str, Any], bool]] = {
     "interest-attention": (InterestNetwork, {}, True),
     "attention": (InterestNetwork, {"conditioned": False}, True),
-    "sasrec": (InterestNetwork, {"conditioned": False, "interests": 0}, False),
-    "gru": (GRUNetwork, {"interests": 0}, False),
+    "sasrec": (InterestNetwork, {"conditioned": False, **_NO_INTEREST}, False),
+    "gru": (GRUNetwork, _NO_INTEREST, False),
 }
 """Models by name: the network, its options, and whether the interest is read out."""
 
@@ -83,11 +85,13 @@ def make_next_item(name: str, features: Floats, popularity: Ints, seed: int = 0)
     log_share = torch.as_tensor(np.log(popularity + 1.0), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = kind.Config(vectors=1, **options)
+        config = kind.Config(**options)
         network = kind(public, torch.zeros(len(public)), log_share - log_share.mean(), 1, config)
     with torch.no_grad():  # for events the memories' first guess is "the same again": learnt anew
         network.read.zero_()
-    network.read.requires_grad_(remembers)
+    if not remembers:
+        network.read.requires_grad_(False)
+        network.interest.requires_grad_(False)
     return network
 
 
@@ -165,27 +169,27 @@ def _cross_entropy(
 ) -> Tensor:
     """Mean over some of the events, but the first, of rows [B, L + 1]."""
     read, target = rows[:, :-1], rows[:, 1:]
-    hidden, memories, context = _digest(network, read, config.dropout, random)
+    hidden, interest = _digest(network, read, config.dropout, random)
     user, place = torch.nonzero(target >= 0, as_tuple=True)
     some = torch.randperm(len(user), generator=random)[: config.targets]
     user, place = user[some], place[some]
     hidden = _drop(hidden[user, place][None], config.dropout, random)
-    output = network.read_out(hidden, memories[user, place][None], context[user, place][None])
+    output = network.read_out(hidden, interest.map(lambda part: part[user, place][None]))
     chosen = output.scores_of(target[user, place][None, :, None])[..., 0]
     return (output.log_total() - chosen).mean()
 
 
 def _digest(
     network: Network, items: Tensor, dropout: float = 0.0, random: torch.Generator | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Interest]:
     """What ``read_out`` needs after each item [B, T]."""
     slates = items[..., None]
     nothing = torch.zeros(items.shape, dtype=torch.long)
     time = torch.zeros(*items.shape, 4)
     seen = network.perceive(slates, (slates >= 0).float(), nothing, time)
     seen = replace(seen, embedding=_drop(seen.embedding, dropout, random))
-    token, memories, context, _ = network.absorb(seen)
-    return network.mix_whole(token, context), memories, context
+    interest = network.interest(seen)
+    return network.mix_whole(network.tokens(seen), interest.vector), interest
 
 
 def _drop(value: Tensor, share: float, random: torch.Generator | None) -> Tensor:
@@ -213,6 +217,8 @@ def next_item_scores(
         for row, items in zip(rows, newest, strict=True):
             row[: len(items)] = torch.as_tensor(items)
         users = torch.arange(len(rows))
-        made = [part[users, last][:, None] for part in _digest(network, rows)]
-        found.append(network.read_out(*made).scores[:, 0].numpy())
+        hidden, interest = _digest(network, rows)
+        newest_of = interest.map(lambda part: part[users, last][:, None])
+        output = network.read_out(hidden[users, last][:, None], newest_of)
+        found.append(output.scores[:, 0].numpy())
     return np.concatenate(found)

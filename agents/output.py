@@ -19,12 +19,9 @@ class Output:
         value: [B, T] expected discounted reward to come.
         interest: [B, T, S, F] the memories.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
-        belief: [B, T, C] probabilities of the passing interests, ``pull`` [C, F] the vector of
-            each, and ``appeal`` [N, C] the odds exp(<pull_c, e_j>) that it lends to each item.
-        evidence: [B, T'] log-likelihood that the chain gave the choices read, or None.
+        sharpness: what log-odds are scaled by; all of these already are.
         available: [B, T, N] false where an item is not to be had; None where all are.
         hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
-        sharpness: what log-odds are scaled by; all but those of ``belief`` already are.
     """
 
     query: Tensor
@@ -33,27 +30,15 @@ class Output:
     interest: Tensor = field(repr=False)
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
-    belief: Tensor = field(repr=False)
-    pull: Tensor = field(repr=False)
-    appeal: Tensor = field(repr=False)
     sharpness: Tensor = field(repr=False)
-    evidence: Tensor | None = field(default=None, repr=False)
     available: Tensor | None = field(default=None, repr=False)
     hidden: Tensor | None = field(default=None, repr=False)
-
-    def passing(self, items: Tensor | None = None) -> Tensor:
-        """[B, T, N] what the passing interests add to log-odds, or [B, T, n] of ``items``."""
-        if self.belief.shape[-1] == 0:
-            return self.value.new_zeros(*self.value.shape, 1)
-        if items is None:
-            return self.sharpness * (self.belief @ self.appeal.T).log()
-        return self.sharpness * torch.einsum("btc,btnc->btn", self.belief, self.appeal[items]).log()
 
     @property
     def scores(self) -> Tensor:
         """[B, T, N] log-odds Y of recommending each item."""
         match = self.query @ self.embedding.T + self.weight[..., None]
-        scores = match.logsumexp(2) + self.passing() + self.bias
+        scores = match.logsumexp(2) + self.bias
         if self.available is None:
             return scores
         return scores.masked_fill(~self.available, UNAVAILABLE)
@@ -62,7 +47,7 @@ class Output:
         """[B, T, n] the scores of some items [B, T, n]."""
         match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
         scores = (match + self.weight[..., None]).logsumexp(2)
-        scores = scores + self.passing(items) + self.bias[items]
+        scores = scores + self.bias[items]
         if self.available is None:
             return scores
         return scores.masked_fill(~self.available.gather(2, items), UNAVAILABLE)
@@ -72,7 +57,6 @@ class Output:
         rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
         match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
         match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
-        match = match + self.passing().reshape(rows, 1, -1)
         if self.available is not None:
             gone = ~self.available.reshape(rows, 1, -1)
             match = match.masked_fill(gone, UNAVAILABLE)
@@ -90,5 +74,5 @@ class Output:
         return replace(self, **parts, available=available)
 
     def _of_users(self) -> tuple[str, ...]:
-        own = ("query", "weight", "value", "interest", "belief")
+        own = ("query", "weight", "value", "interest")
         return own if self.hidden is None else (*own, "hidden")

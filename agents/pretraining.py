@@ -22,8 +22,8 @@ class Pretraining:
     """The part of ``EpisodeAlgorithm`` that comes first.
 
     1. The interest alone is fitted on the platform's log: next-feedback likelihood.
-    2. Episodes are learned from by the choices in them, or by a teacher who knows the users; the
-       value, and the likelihood of choices by the interest alone, besides.
+    2. Episodes are learned from by the choices in them, or by a teacher who knows the users, and
+       the value besides.
     """
 
     policy: InterestAttentionPolicy
@@ -37,7 +37,6 @@ class Pretraining:
     log_passes: int
     privacy: PrivateFitConfig | None
     behaviour: Behaviour | None
-    evidence_coef: float
     several: bool
     gamma: float
     vf_coef: float
@@ -69,7 +68,7 @@ class Pretraining:
         """What the interest is fitted on; None where nobody's choices are known."""
         if self.behaviour is not None:
             return self.behaviour
-        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 32)
+        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 8)
         if log.slates is None or log.feedback is None:
             return None
         return Behaviour(log.slates[:users], log.feedback[:users])
@@ -107,8 +106,7 @@ class Pretraining:
         """One gradient step; beside a teacher on a third of the requests: neighbours are alike."""
         count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
         steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
-        everywhere = self.read(batch)
-        output, alive = everywhere.at(steps), batch.alive[:, steps]
+        output, alive = self.read(batch).at(steps), batch.alive[:, steps]
         if batch.teacher is not None:
             best = output.scores_of(batch.teacher.items[:, steps])
             share = batch.teacher.share[:, steps]
@@ -118,17 +116,8 @@ class Pretraining:
             utility = self.utility(output, batch.slates[:, -batch.steps :][:, steps])
             loss = self.feedback_loss(utility, feedback, self.policy.network.choice, alive)
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
-        surprise = self.evidence_coef * self._surprise(everywhere, batch)
-        self.descend(loss + self.vf_coef * value + surprise, rate)
+        self.descend(loss + self.vf_coef * value, rate)
         return loss.item(), value.item()
-
-    def _surprise(self, output: Output, batch: Episodes) -> Tensor:
-        """Negative log-likelihood of a choice by the interest alone, warm-up included."""
-        evidence, history = output.evidence, batch.slates.shape[1] - batch.steps
-        assert evidence is not None
-        there = torch.cat((torch.ones(len(evidence), history), batch.alive), 1)
-        there = there[:, : evidence.shape[1]]
-        return -(evidence * there).sum() / there.sum()
 
     @property
     def feedback_loss(self) -> FeedbackLoss:

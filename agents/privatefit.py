@@ -92,7 +92,7 @@ def fit_interest_privately(
     (2017), "Renyi differential privacy", as Opacus has it.
 
     Args:
-        network: whose ``interest`` and ``metric`` are fitted.
+        network: whose ``interest`` is fitted, but for the vectors of single items.
         slates: [U, H, K] of the log.
         feedback: [U, H, K] graded, on them.
         config: how private.
@@ -109,9 +109,14 @@ def fit_interest_privately(
     """
     plan = plan_guarantee(len(slates), config)
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
-    law = {network.interest.chain.outside, network.interest.chain.position}
-    fitted = [p for p in network.interest.parameters() if against == "slates" or p not in law]
-    fitted += [network.metric, *([network.item_own] if config.items else [])]
+    chain, own = network.interest.chain, network.interest.own
+    left = [chain.outside, chain.position] if against != "slates" else []
+    left += [] if config.items else [own]
+    fitted = [
+        part
+        for part in network.interest.parameters()
+        if part.requires_grad and not any(part is other for other in left)
+    ]
     optimizer = torch.optim.Adam(fitted, lr=config.rate)
     expected = plan.sample_rate * len(slates)
     for _ in range(plan.steps):
@@ -124,6 +129,7 @@ def fit_interest_privately(
             parameter.grad = (part + plan.noise * config.clip * noise) / expected
         optimizer.step()
     optimizer.zero_grad()
+    network.read_as_fitted()
     return plan
 
 
@@ -136,7 +142,7 @@ def clipped_sum(
 ) -> list[Tensor]:
     """Sum of the users' gradients, none of which is longer than ``clip`` over all parameters.
 
-    User by user: the memories' gradient is written by hand and takes no batch dimension of its own.
+    User by user, which is simple and slow.
     """
     total = [torch.zeros_like(part) for part in fitted]
     for shown, graded in zip(slates, feedback, strict=True):

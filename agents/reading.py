@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -30,12 +32,51 @@ class Seen:
 
 
 @dataclass
+class Interest:
+    """The dynamic interest after each of T slates.
+
+    Attributes:
+        memories: [B, T, S, F].
+        belief: [B, T, G, C] probabilities of pairs of a lasting and a passing interest.
+        evidence: [B, T] log-likelihood that each answer had beforehand.
+    """
+
+    memories: Tensor
+    belief: Tensor
+    evidence: Tensor
+
+    @property
+    def vector(self) -> Tensor:
+        """[B, T, W] as one vector: memories, what is believed of each kind, surprise."""
+        kinds = self.belief.sum(3), self.belief.sum(2)
+        surprise = -self.evidence.clamp_min(-10)[..., None]
+        return torch.cat((self.memories.flatten(2), *kinds, surprise), -1)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Interest:
+        """With each part changed."""
+        return Interest(change(self.memories), change(self.belief), change(self.evidence))
+
+    def at(self, steps: Any) -> Interest:
+        """After some of the slates."""
+        return self.map(lambda part: part[:, steps])
+
+    def of(self, rows: Tensor) -> Interest:
+        """Of some of the users."""
+        return self.map(lambda part: part[rows])
+
+    def then(self, later: Interest) -> Interest:
+        """This one, and a later one after it."""
+        pairs = ((getattr(self, f.name), getattr(later, f.name)) for f in fields(self))
+        return Interest(*(torch.cat(pair, 1) for pair in pairs))
+
+
+@dataclass
 class Memory:
     """What is carried from one request to the next.
 
     Attributes:
         interest: [B, S, F] the memories.
-        belief: [B, C] probabilities of the passing interests.
+        belief: [B, G, C] probabilities of pairs of a lasting and a passing interest.
         carry: what the network's ``mix`` goes on from: a tensor [B, ...], or whatever else lets
             rows be overwritten as a tensor does and branches.
         length: slates read so far.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .heads import Draw
 from .policy import available, newest, window
+from .reading import Interest
 
 _TAUGHT = 50  # items that the teacher names at each step
 _TEMPERATURE = 0.2  # below 1 the teacher insists on its best
@@ -45,6 +46,7 @@ class Episodes:
         proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
         available: [B, T, N] whether each item was to be had; None where all always are.
         teacher: what a teacher that knows the users would show, or None.
+        interest: the dynamic interest after each slate but the last, where it is not to be learned.
     """
 
     slates: Tensor
@@ -59,6 +61,7 @@ class Episodes:
     proto: Tensor
     available: Tensor | None = None
     teacher: Teacher | None = None
+    interest: Interest | None = None
 
     @property
     def steps(self) -> int:
@@ -67,10 +70,12 @@ class Episodes:
 
     def take(self, rows: Tensor) -> Episodes:
         """The episodes in ``rows``."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "teacher"}
+        own = ("teacher", "interest")
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
         teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
         taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in parts.items()}
-        return Episodes(**taken, teacher=teacher)
+        interest = self.interest and self.interest.of(rows)
+        return Episodes(**taken, teacher=teacher, interest=interest)
 
     def batches(
         self, size: int, generator: np.random.Generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .network import Network
 
-OF_ITEMS = ("features", "average", "item_own", "item_bias", "head.kinds")
+OF_ITEMS = ("features", "average", "item_own", "interest.own", "item_bias", "head.kinds")
 """Tensors with a row per item; all others say how users are read."""
 
 

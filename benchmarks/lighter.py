@@ -60,7 +60,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "compiled": {"compiled": True},
 }
 ENDS = ("static-interest", "oracle")  # what a score of 0 and of 1 is
-OF_ITEMS = ("features", "average", "item_own", "item_bias")
+OF_ITEMS = ("features", "average", "item_own", "interest.own", "item_bias")
 
 
 class Lighter:

@@ -51,7 +51,8 @@ FLAGSHIP = TrainConfig(
         "head": "diverse",  # its odds are exact where few items are to be had
         "diversity": 0.1,
         "vectors": 1,
-        "interests": 0,
+        "lasting": 1,
+        "passing": 1,
         "hidden": 32,
         "gamma": 1.0,  # what a good video gives back is watched at the end of the session
         "gae_lambda": 1.0,

@@ -122,7 +122,7 @@ def row(kind: str, fitting: Fitting, others: np.ndarray) -> dict[str, Any]:
 
 def attacked() -> dict[str, Any]:
     """Area under the ROC of the attacks at every epsilon, and on the plain fit."""
-    fitting = Fitting(SMALL, interests=8)
+    fitting = Fitting(SMALL, lasting=4, passing=8)
     everyone = np.arange(TARGETS)
     member = halves(MODELS, TARGETS, np.random.default_rng(0))
 

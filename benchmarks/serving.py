@@ -69,7 +69,7 @@ def blown_up(model: ServedModel, count: int) -> ServedModel:
     second = np.concatenate(members)[starts[topic[first]] + place]
     mix = torch.as_tensor(np.where(np.arange(count) < own, 0, rng.random(count) * 0.5)).float()
     weights = dict(model.network.state_dict())
-    for name in ("features", "item_own", "item_bias", "average"):
+    for name in ("features", "item_own", "interest.own", "item_bias", "average"):
         part = weights[name]
         share = mix.view(-1, *[1] * (part.dim() - 1))
         weights[name] = (1 - share) * part[first] + share * part[second]

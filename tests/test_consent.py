@@ -34,7 +34,7 @@ def make_model(name: str) -> ServedModel:
     network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
     generator = torch.Generator().manual_seed(0)
     for path, weight in network.named_parameters():
-        if path in ("vectors.weight", "vector_weight.weight", "adjuster.gain.weight"):
+        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
             torch.nn.init.normal_(weight, std=0.3, generator=generator)
     world = env.get_attr("simulator")[0].world
     return ServedModel.of(network, 3, world.catalog, world.request_text)

@@ -18,7 +18,7 @@ from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.explaining import as_text, draw
 
 pytest.importorskip("captum", reason="explanations need the extra driftrec[explain]")
-STIRRED = "vectors.weight", "vector_weight.weight", "adjuster.gain.weight"
+STIRRED = "vector.weight", "passing.weight", "adjuster.gain.weight"
 NOW = datetime.datetime(2026, 5, 6, 18, 0)
 
 
@@ -104,7 +104,7 @@ def test_the_maps_are_those_of_the_network_itself(recommender: Recommender) -> N
         *reader.tensors(recommender.entries("anna"), recommender.asked("", NOW))
     )
     maps = attention_maps(network, seen)
-    token, _, context, _ = network.absorb(seen)
+    token, context = network.tokens(seen), network.interest(seen).vector
     layer = network.backbone.layers[0]
     values: list[torch.Tensor] = []
     hooks = [
@@ -129,7 +129,7 @@ def test_the_interest_in_words_names_what_was_liked(recommender: Recommender) ->
         recommender.observe(Event("cleo", items.ids[item], 1.0, NOW))
     why = explain(recommender, "cleo", items.ids[liked[0]], at=NOW)
     assert [words.name for words in why.interest][-1] == "read-out"
-    assert why.interest[-2].name.startswith("passing, ")
+    assert why.interest[-2].name.startswith("likeliest, ")
     for words in why.interest[:-2]:
         assert words.topics[0][0] == items.topic_names[5]
         assert {title for title, _ in words.items} <= kind

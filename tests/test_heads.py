@@ -41,9 +41,6 @@ def output(batch=5, items=12, size=3, available=None):
         interest=flat,
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
-        belief=flat[..., None][..., :0],
-        pull=torch.zeros(0, size),
-        appeal=torch.zeros(items, 0),
         sharpness=torch.ones(()),
         available=available,
     )
@@ -157,7 +154,7 @@ def test_every_head_trains_and_survives_a_save(name, algo, check_saved):
     after = learner.policy.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     moved = {k.removeprefix("network.") for k, v in after.items() if not torch.equal(v, before[k])}
-    assert {"vectors.weight", "item_own"} | (
+    assert {"vector.weight", "item_own"} | (
         {"head.log_std"} if name == "proto" else set()
     ) <= moved
     check_saved(learner, env)
@@ -166,7 +163,7 @@ def test_every_head_trains_and_survives_a_save(name, algo, check_saved):
 def test_a_head_that_cannot_do_what_is_asked_is_refused():
     with pytest.raises(ValueError, match=r"head must be one of plackett-luce, .*got 'softmax'"):
         NetworkConfig(head="softmax")
-    with pytest.raises(ValueError, match="vectors must be 1 with the head proto, got 4"):
+    with pytest.raises(ValueError, match="vectors must be 1 with the head proto, got 6"):
         NetworkConfig(head="proto")
     with pytest.raises(ValueError, match="top_k_correction must be False with the head proto"):
         make_learner("gru", "reinforce", batch_env(2), top_k_correction=True, **ONE["proto"])

@@ -17,67 +17,112 @@ from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
 
 
-def chain(items=6, size=3, count=4):
+G, C = 2, 4
+
+
+def chain(items=9, size=3):
     torch.manual_seed(0)
     features = torch.nn.functional.normalize(torch.randn(items, size), dim=1)
-    made = InterestChain(features, count)
+    made = InterestChain(features, G, C)
     with torch.no_grad():
-        made.change += 0.1 * torch.randn(count, count)
-        made.prior += 0.1 * torch.randn(count)
+        for part in (made.lasting, made.prior, made.follow):
+            part += 0.1 * torch.randn(part.shape)
     return made, features
 
 
-def choices(features, steps=7, slots=3):
-    """Slates with one item taken, or none every third time."""
-    generator = torch.Generator().manual_seed(1)
-    slates = torch.stack([torch.randperm(len(features), generator=generator) for _ in range(steps)])
-    slates = slates[None, :, :slots]
-    taken = torch.zeros(slates.shape)
-    for step in range(steps):
-        if step % 3:
-            taken[0, step, step % slots] = 1
-    return features[slates], torch.linspace(-1, 1, slots).expand(taken.shape), taken
+def learn(made, belief, embedding, utility, grade):
+    shown = torch.ones_like(grade)
+    with torch.no_grad():
+        return made.learn(belief, made.lift(embedding), utility, shown, (grade > 0).float(), grade)
 
 
-def test_the_chain_believes_what_a_forward_pass_in_loops_says():
+def share(made, belief, embedding, utility):
+    """[K + 1] probability of each slot, or of nothing, and [K + 1, G, C] given each pair."""
+    lasting, passing = (pull.detach().double().numpy() for pull in made.pull())
+    odds = np.empty((len(embedding) + 1, G, C))
+    for g in range(G):
+        for c in range(C):
+            for k, item in enumerate(embedding.double().numpy()):
+                place = k * made.position.item()
+                match = float((lasting[g] + passing[c]) @ item)
+                odds[k, g, c] = np.exp(match + float(utility[k]) + place)
+            odds[-1, g, c] = np.exp(made.outside.item())
+    given = odds / odds.sum(0)
+    return (given * belief).sum((1, 2)), given
+
+
+def test_the_chain_learns_and_moves_as_a_forward_pass_in_loops_says():
     made, features = chain()
-    embedding, utility, taken = choices(features)
-    likelihood = made.likelihood(embedding, utility, taken)
-    beliefs, evidence = made(made.empty(1), likelihood)
+    belief = made.start().detach()[None]
+    want = belief[0].double().numpy()
+    with torch.no_grad():
+        made.grade.copy_(torch.tensor([0.7, -1.0, 0.3]))
+    slope, offset, spread = 0.7, -1.0, np.exp(0.3)
+    for step in range(6):
+        slate, utility = features[step : step + 3], torch.linspace(-1, 1, 3)
+        grade = torch.zeros(1, 3)
+        if step % 3:
+            grade[0, step % 3] = 0.2 * step
+        lesson = learn(made, belief, slate[None], utility[None], grade)
+        _, given = share(made, want, slate, utility)
+        taken = step % 3 if step % 3 else 3
+        likelihood = given[taken]
+        if taken < 3:
+            y = 0.2 * step if step < 5 else 0.98
+            match = np.log(likelihood / given[3]) + made.outside.item()  # utility of what was taken
+            error = (np.log(y / (1 - y)) - slope * match - offset) / spread
+            likelihood = likelihood * np.exp(-error) / (1 + np.exp(-error)) ** 2 / spread
+        joint = want * likelihood
+        assert lesson.evidence.item() == pytest.approx(np.log(joint.sum()), abs=1e-4)
+        want = joint / joint.sum()
+        np.testing.assert_allclose(lesson.belief[0].numpy(), want, atol=1e-5)
 
-    change = (10 * made.change.detach()).softmax(1).double().numpy()
-    change = 0.999 * change + 0.001 / 4
-    belief = (10 * made.prior.detach()).softmax(0).double().numpy()
-    gain = made.log_gain.exp().item()
-    for step in range(7):
-        odds = np.empty((4, 4))  # [interest, slot or nothing]
-        for c, prototype in enumerate(made.prototypes.detach()):
-            for k in range(3):
-                lift = gain * float(prototype @ embedding[0, step, k])
-                odds[c, k] = np.exp(lift + float(utility[0, step, k]) + k * made.position.item())
-            odds[c, 3] = np.exp(made.outside.item())
-        chosen = int(taken[0, step].argmax()) if taken[0, step].any() else 3
-        joint = belief * odds[:, chosen] / odds.sum(1)
-        assert evidence[0, step].item() == pytest.approx(np.log(joint.sum()), abs=1e-4)
-        belief = joint / joint.sum() @ change
-        np.testing.assert_allclose(beliefs[0, step].detach().numpy(), belief, atol=1e-5)
+        lasts, typical, changes = torch.sigmoid(made.change).tolist()
+        start = made.start().detach().double().numpy()
+        follow = (10 * made.follow.detach()).softmax(1).double().numpy()
+        moved = np.empty_like(want)
+        for g in range(G):
+            own = start[g] / start[g].sum()
+            ended = (1 - typical) * want[g] @ follow + typical * want[g].sum() * own
+            moved[g] = lasts * want[g] + (1 - lasts) * ended
+        want = (1 - changes - 0.001) * moved + (changes + 0.001) * start
+        belief = made.move(lesson.belief).detach()
+        np.testing.assert_allclose(belief[0].numpy(), want, atol=1e-5)
+
+
+def test_blame_is_the_gradient_of_the_evidence_in_each_utility():
+    made, features = chain()
+    utility = torch.linspace(-1, 1, 3).double()[None].requires_grad_()
+    made, features = made.double(), features.double()
+    for grade in ([0.0, 0.3, 0.0], [0.0, 0.0, 0.0], [0.6, 0.0, 0.9]):
+        answer = torch.tensor([grade]).double()
+        lift = made.lift(features[None, :3])
+        lesson = made.learn(made.start()[None], lift, utility, torch.ones_like(answer), (answer > 0).double(), answer)
+        (gradient,) = torch.autograd.grad(lesson.evidence.sum(), utility)
+        torch.testing.assert_close(lesson.blame, gradient)
 
 
 def test_all_that_can_be_chosen_from_a_slate_has_probability_one():
     made, features = chain()
-    embedding, utility, _ = choices(features, steps=1)
-    options = torch.cat((torch.eye(3), torch.zeros(1, 3)))[:, None]
-    likelihood = made.likelihood(
-        embedding.expand(4, -1, -1, -1), utility.expand(4, -1, -1), options
-    )
-    torch.testing.assert_close(likelihood.exp().sum(0), torch.ones(1, 4))
+    with torch.no_grad():
+        made.grade[0] = 0.0  # the grade says nothing: its density is the same whatever was taken
+    answers = torch.cat((0.5 * torch.eye(3), torch.zeros(1, 3)))
+    belief = made.start().detach().expand(4, -1, -1)
+    utility = torch.linspace(-1, 1, 3).expand(4, -1)
+    lesson = learn(made, belief, features[:3].expand(4, -1, -1), utility, answers)
+    error = -made.grade[1].detach()
+    density = error - 2 * torch.nn.functional.softplus(error)
+    chance = (lesson.evidence - density * torch.tensor([1.0, 1, 1, 0])).exp()
+    assert chance.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_an_empty_slate_tells_the_chain_nothing():
-    made, _ = chain()
-    nothing = torch.zeros(1, 1, 3)
-    likelihood = made.likelihood(torch.zeros(1, 1, 3, 3), nothing - 1e4, nothing)
-    torch.testing.assert_close(likelihood, torch.zeros(1, 1, 4))
+def test_an_empty_slate_teaches_nothing():
+    made, features = chain()
+    belief, nothing = made.start().detach()[None], torch.zeros(1, 3)
+    with torch.no_grad():
+        lesson = made.learn(belief, made.lift(torch.zeros(1, 3, 3)), *[nothing] * 4)
+    torch.testing.assert_close(lesson.belief, belief)
+    assert lesson.evidence.item() == pytest.approx(0, abs=1e-6) and not lesson.blame.any()
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def told():
     """Area under the ROC by epsilon, of one fit that differs in its noise alone."""
     pytest.importorskip("opacus")
     env = BatchVecEnv(make_batch("driftrec/DriftingInterest-v0", 4, SMALL))
-    options = {"seed": 1, "items": "catalogue", "interests": 4}
+    options = {"seed": 1, "items": "catalogue", "lasting": 2, "passing": 4}
     network = make_learner("gru", "ppo", env, **options).policy.network
     log, start = Platform.of(env).log, copy.deepcopy(network.state_dict())
     slates, feedback = log.slates[:USERS], log.feedback[:USERS]

@@ -28,7 +28,7 @@ def stirred(name):
     policy = make_learner(name, "ppo", batch_env(), seed=0, hidden=16).policy
     generator = torch.Generator().manual_seed(0)
     for path, weight in policy.network.named_parameters():
-        if path in ("vectors.weight", "vector_weight.weight", "adjuster.gain.weight"):
+        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
             torch.nn.init.normal_(weight, std=0.3, generator=generator)
     return policy
 

@@ -175,7 +175,7 @@ def test_an_export_serves_what_was_trained(
 ) -> None:
     made = learner(env, folder, **options)
     with torch.no_grad():
-        made.policy.network.vectors.weight.normal_(std=0.3)
+        made.policy.network.vector.weight.normal_(std=0.3)
         for weight in made.policy.network.backbone.gentle():
             weight.mul_(1.1)
     world = env.get_attr("simulator")[0].world

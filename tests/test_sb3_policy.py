@@ -40,7 +40,7 @@ def test_a_name_and_an_environment_are_enough_to_learn(model):
     after = model.policy.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     moved = [k for k, v in after.items() if not torch.equal(v, before[k])]
-    for part in ("vectors", "interest.memory", "interest.chain", "read", "value", "item_bias"):
+    for part in ("vector", "read", "lasting_pull", "passing_pull", "value", "item_bias"):
         assert any(name.startswith(f"network.{part}") for name in moved), part
 
 

@@ -40,7 +40,7 @@ def make_model(name: str = "interest-attention") -> ServedModel:
     network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
     generator = torch.Generator().manual_seed(0)
     for path, weight in network.named_parameters():
-        if path in ("vectors.weight", "vector_weight.weight", "adjuster.gain.weight"):
+        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
             torch.nn.init.normal_(weight, std=0.3, generator=generator)
     world = env.get_attr("simulator")[0].world
     return ServedModel.of(network, 3, world.catalog, world.request_text)
@@ -175,14 +175,14 @@ def test_an_event_costs_one_token_however_long_the_history(
     model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens: list[int] = []
-    absorb = model.network.absorb
+    read = model.network.tokens
 
-    def count(seen, start=None):
+    def count(seen):
         tokens.append(seen.time.shape[1])
-        return absorb(seen, start)
+        return read(seen)
 
     recommender = told(model, events_of("anna", 100, model))
-    monkeypatch.setattr(model.network, "absorb", count)
+    monkeypatch.setattr(model.network, "tokens", count)
     recommender.observe(events_of("anna", 101, model)[-1])
     assert tokens == [1]
     answer(recommender)
@@ -561,11 +561,7 @@ def many(model: ServedModel) -> list[Output]:
         user = f"user {number}"
         recommender = told(model, events_of(user, 12, model, number))
         output = recommender.output(user, recommender.asked("", NOW))
-        belief = output.belief / 2
-        belief[..., number] += 0.5  # a passing interest of which much is known
-        appeal = (embedding @ output.pull.T).exp()
-        tables = {"embedding": embedding, "bias": bias, "appeal": appeal}
-        outputs.append(replace(output, belief=belief, **tables))
+        outputs.append(replace(output, embedding=embedding, bias=bias))
     return outputs
 
 
@@ -596,13 +592,13 @@ def test_neighbours_of_all_vectors_hold_what_exact_search_finds(many: list[Outpu
 
 
 class _OneVector(Nearest):
-    def _with_interests(self, output: Output) -> torch.Tensor:
-        return super()._with_interests(output)[:1]
+    def vectors(self, output: Output) -> torch.Tensor:
+        return super().vectors(output)[:1]
 
 
-class _NoInterest(Nearest):
-    def _with_interests(self, output: Output) -> torch.Tensor:
-        return output.query[0, 0]
+class _Mean(Nearest):
+    def vectors(self, output: Output) -> torch.Tensor:
+        return super().vectors(output).mean(0, keepdim=True)
 
 
 def test_a_fault_of_the_index_or_the_search_is_seen_in_the_recall(many: list[Output]) -> None:
@@ -617,7 +613,7 @@ def test_a_fault_of_the_index_or_the_search_is_seen_in_the_recall(many: list[Out
         "a single cell read": Nearest(build_index(embedding, bias, 1), **NEAR),
         "items in another order": Nearest(build_index(embedding.flip(0), bias, CELLS), **NEAR),
         "one interest vector": _OneVector(index, **NEAR),
-        "no passing interest": _NoInterest(index, **NEAR),
+        "their mean alone": _Mean(index, **NEAR),
     }
     found = {name: recall(search, many) for name, search in faulty.items()}
     assert max(found.values()) < 0.95, found
@@ -642,5 +638,4 @@ def test_an_export_for_neighbours_is_served_by_them(
 def test_ties_go_to_the_item_that_comes_first(recommender: Recommender) -> None:
     output = recommender.output("nobody", Asked(0, (0.0,) * 4))
     output.query, output.bias = output.query * 0, torch.zeros(1000)
-    output.appeal = torch.ones_like(output.appeal)
     assert exact(output, 5)[0].tolist() == [0, 1, 2, 3, 4]

@@ -54,7 +54,7 @@ def lighten(network: Network, precision: str = "fp32", pruned: float = 0.0) -> N
 
 def in_fp32(output: Output) -> Output:
     """What a network says of users, to be searched in fp32, whatever it was computed in."""
-    parts = {name: getattr(output, name).float() for name in ("query", "weight", "belief")}
+    parts = {name: getattr(output, name).float() for name in ("query", "weight")}
     return replace(output, **parts)
 
 

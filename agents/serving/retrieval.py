@@ -13,7 +13,6 @@ from ..output import Output
 
 LARGE = 50_000  # items from which nearest neighbours are worth their index
 _WEIGHT = 8.0  # w: about the length of an interest vector, so that cells weigh bias as scores do
-_LIKELY = 1  # passing interests that a search follows
 SEARCHES = ("auto", "exact", "faiss")
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -49,10 +48,8 @@ class Nearest:
 
         max_m <= score <= max_m + log M,
 
-    so an item of the best k is among the best of some vector. What passing interests add is a sum
-    of the same kind: each vector is searched with the mean pull, and with that of the likeliest
-    interest, where the belief may peak. Items beyond the neighbours found can only
-    be missed, never wrongly ranked.
+    so an item of the best k is among the best of some vector. Items beyond the neighbours found can
+    only be missed, never wrongly ranked.
 
     Args:
         index: of ``build_index``, or read from a file.
@@ -68,7 +65,7 @@ class Nearest:
         wide = max(self.least, self.breadth * count)
         if 8 * wide > len(output.bias):
             return exact(output, count)
-        query = self._with_interests(output).float()
+        query = self.vectors(output).float()
         query = torch.cat((query, torch.full((len(query), 1), _WEIGHT)), 1)
         _, near = self.index.search(query.numpy(), wide)
         items = np.unique(near[near >= 0])
@@ -77,14 +74,9 @@ class Nearest:
         scores = output.scores_of(torch.as_tensor(items)[None, None])[0, 0]
         return _best(items, scores.float().numpy(), count)
 
-    def _with_interests(self, output: Output) -> Tensor:
-        """[M (1 + L), F] interest vectors with the mean pull, and with that of the L likeliest."""
-        query, belief = output.query[0, 0], output.belief[0, 0]
-        if not len(belief):
-            return query
-        likely = belief.topk(min(_LIKELY, len(belief))).indices
-        pull = torch.cat(((belief @ output.pull)[None], output.pull[likely]))
-        return (query[:, None] + output.sharpness * pull).flatten(0, 1)
+    def vectors(self, output: Output) -> Tensor:
+        """[M, F] what is searched for."""
+        return output.query[0, 0]
 
 
 def build_index(embedding: Tensor, bias: Tensor, probes: int = 256, seed: int = 0) -> Any:
