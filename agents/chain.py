@@ -84,7 +84,7 @@ class InterestChain(nn.Module):
         return (_PACE * self.prior).flatten().softmax(0).view(self.shape)
 
     def lift(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """[..., K, G] and [..., K, C], what the interests add to the utility of items [..., K, F]."""
+        """[..., K, G] and [..., K, C], what the interests add to utilities of items [..., K, F]."""
         lasting, passing = self.pull()
         return embedding @ lasting.T, embedding @ passing.T
 

@@ -71,7 +71,6 @@ class DeltaMemory(nn.Module):
         rate = self.rate.exp()
         return _Scan.apply(memory, embedding, target, weight, self.keep, alarm, rate)
 
-
     def step(self, memory: Tensor, embedding: Tensor, error: Tensor, surprise: Tensor) -> Tensor:
         """[B, S, F] memories after one slate whose errors were found elsewhere.
 

@@ -92,7 +92,9 @@ def _users(
         shown, grade = torch.as_tensor(slates[rows]).long(), torch.as_tensor(feedback[rows])
         there = (shown >= 0).float()
         seen = items[shown.clamp_min(0)]  # [b, H, K, F]
-        taken = (seen * grade[..., None]).sum((1, 2)) / (grade > 0).sum((1, 2)).clamp_min(1)[:, None]
+        taken = (seen * grade[..., None]).sum((1, 2)) / (grade > 0).sum((1, 2)).clamp_min(1)[
+            :, None
+        ]
         mean = (seen * there[..., None]).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)[:, None]
         vectors[rows] = taken - mean
     return torch.nn.functional.normalize(vectors, dim=1)

@@ -140,7 +140,12 @@ class Network(nn.Module, ABC):
         self.value = nn.Sequential(
             nn.Linear(hidden + self.interest.width, hidden), nn.Tanh(), nn.Linear(hidden, 1)
         )
-        for parameter in (self.vector.weight, self.passing.weight, self.passing.bias, self.level.weight):
+        for parameter in (
+            self.vector.weight,
+            self.passing.weight,
+            self.passing.bias,
+            self.level.weight,
+        ):
             nn.init.zeros_(parameter)
         self.head = head(size)
         self.head.prepare(features, config.diversity)
@@ -325,7 +330,9 @@ class Network(nn.Module, ABC):
         else:
             weight, likely = weight.topk(min(self.config.vectors, weight.shape[-1]), dim=-1)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
-        shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(hidden)
+        shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(
+            hidden
+        )
         return Output(
             self.sharpness * (query + shared[:, :, None]),
             self.sharpness * weight,

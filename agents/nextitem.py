@@ -216,9 +216,13 @@ def next_item_scores(
         rows = torch.full((len(newest), int(last.max()) + 1), -1)
         for row, items in zip(rows, newest, strict=True):
             row[: len(items)] = torch.as_tensor(items)
-        users = torch.arange(len(rows))
-        hidden, interest = _digest(network, rows)
-        newest_of = interest.map(lambda part: part[users, last][:, None])
-        output = network.read_out(hidden[users, last][:, None], newest_of)
-        found.append(output.scores[:, 0].numpy())
+        found.append(_after(network, rows, last).numpy())
     return np.concatenate(found)
+
+
+def _after(network: Network, rows: Tensor, last: Tensor) -> Tensor:
+    """[B, N] scores after the event in place ``last`` [B] of each row [B, T]."""
+    users = torch.arange(len(rows))
+    hidden, interest = _digest(network, rows)
+    known = interest.map(lambda part: part[users, last][:, None])
+    return network.read_out(hidden[users, last][:, None], known).scores[:, 0]

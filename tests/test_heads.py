@@ -154,9 +154,7 @@ def test_every_head_trains_and_survives_a_save(name, algo, check_saved):
     after = learner.policy.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     moved = {k.removeprefix("network.") for k, v in after.items() if not torch.equal(v, before[k])}
-    assert {"vector.weight", "item_own"} | (
-        {"head.log_std"} if name == "proto" else set()
-    ) <= moved
+    assert {"vector.weight", "item_own"} | ({"head.log_std"} if name == "proto" else set()) <= moved
     check_saved(learner, env)
 
 

@@ -16,7 +16,6 @@ from driftrec.agents.platform import Platform
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
 
-
 G, C = 2, 4
 
 
@@ -97,7 +96,14 @@ def test_blame_is_the_gradient_of_the_evidence_in_each_utility():
     for grade in ([0.0, 0.3, 0.0], [0.0, 0.0, 0.0], [0.6, 0.0, 0.9]):
         answer = torch.tensor([grade]).double()
         lift = made.lift(features[None, :3])
-        lesson = made.learn(made.start()[None], lift, utility, torch.ones_like(answer), (answer > 0).double(), answer)
+        lesson = made.learn(
+            made.start()[None],
+            lift,
+            utility,
+            torch.ones_like(answer),
+            (answer > 0).double(),
+            answer,
+        )
         (gradient,) = torch.autograd.grad(lesson.evidence.sum(), utility)
         torch.testing.assert_close(lesson.blame, gradient)
 

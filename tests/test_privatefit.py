@@ -43,7 +43,7 @@ def flat(parts) -> torch.Tensor:
 
 
 def test_no_user_moves_the_sum_further_than_the_clip(network, log):
-    fitted = [*network.interest.parameters(), network.metric]
+    fitted = list(network.interest.parameters())
     slates, feedback = log[0][:6], log[1][:6]
     whole = flat(clipped_sum(network, slates, feedback, fitted, 1e9))
     shown, graded = torch.as_tensor(slates).long(), torch.as_tensor(feedback)
@@ -119,7 +119,7 @@ def test_the_noise_is_as_large_as_the_guarantee_says(network, log, monkeypatch):
 
 def test_with_little_noise_it_learns_what_users_choose(network, log):
     others = torch.as_tensor(log[0][-200:]).long(), torch.as_tensor(log[1][-200:])
-    own = network.item_own.clone()
+    own = network.interest.own.clone()
 
     def surprise():
         with torch.no_grad():
@@ -129,7 +129,7 @@ def test_with_little_noise_it_learns_what_users_choose(network, log):
     config = PrivateFitConfig(1e6, 1e-5, passes=3, batch=16, rate=0.02)
     assert fit_interest_privately(network, log[0][:96], log[1][:96], config, seed=0).steps == 18
     assert surprise() < before - 0.05
-    assert torch.equal(network.item_own, own)
+    assert torch.equal(network.interest.own, own)
 
 
 @pytest.mark.parametrize("name", ["epsilon", "passes", "batch", "clip", "rate"])
