@@ -73,7 +73,7 @@ class DynamicInterest(nn.Module):
         belief = self.chain.start().expand(batch, -1, -1) if before is None else before.belief
         lasting, passing = self.chain.lift(seen.embedding)
         popular = POPULAR * self.popular * seen.expected
-        memories, beliefs, evidence = [], [], []
+        memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
         for t in range(seen.feedback.shape[1]):
             items, shown = seen.embedding[:, t], seen.shown[:, t]
             known = torch.einsum("s,bsf->bf", GAIN * self.read, memory)

@@ -269,8 +269,8 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         steps = batch.steps
         parts = (batch.slates, batch.feedback, batch.request, batch.time)
         # the slate shown at the last step has been answered, but nothing is decided after it
-        parts = tuple(part[:, :-1] for part in parts)
-        output = self.policy.network(*parts, last=steps, interest=batch.interest)
+        before = (part[:, :-1] for part in parts)
+        output = self.policy.network(*before, last=steps, interest=batch.interest)
         output.available = batch.available
         return output
 

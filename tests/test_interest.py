@@ -123,7 +123,7 @@ def test_all_that_can_be_chosen_from_a_slate_has_probability_one():
 
 
 def test_an_empty_slate_teaches_nothing():
-    made, features = chain()
+    made, _ = chain()
     belief, nothing = made.start().detach()[None], torch.zeros(1, 3)
     with torch.no_grad():
         lesson = made.learn(belief, made.lift(torch.zeros(1, 3, 3)), *[nothing] * 4)
