@@ -122,7 +122,7 @@ FULL = Sweep(
         training_seeds=(1, 2),
         validations=4,
         validation_users=128,
-        users=400,
+        users=300,
         references=("static-interest", "moving-average", "discounted-linucb"),
     ),
     envs=tuple(f"driftrec/{name}-v0" for name in ("Ecommerce", "News", "Video", "Music")),
