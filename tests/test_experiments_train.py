@@ -17,7 +17,7 @@ from driftrec.experiments.evaluate import evaluate
 from driftrec.experiments.runs import check_compatible, load_agent, read_run
 from driftrec.experiments.seeds import validation_users
 from driftrec.experiments.train import TrainConfig, TrainResult, resume, train
-from driftrec.experiments.training_cli import describe_result
+from driftrec.experiments.training_ends import describe_result
 from driftrec.experiments.worlds import describe, make_batch
 
 ENV = "driftrec/Video-v0"

@@ -17,7 +17,7 @@ from driftrec.experiments.errors import UserError
 from driftrec.experiments.pretraining import begun_in, describe_stages, stages_of
 from driftrec.experiments.runs import read_run
 from driftrec.experiments.train import TrainConfig, resume, train
-from driftrec.experiments.training_cli import describe_result
+from driftrec.experiments.training_ends import describe_result
 from driftrec.experiments.worlds import make_batch
 
 pytest.importorskip("opacus")
