@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +163,9 @@ def _clusters(vectors: Tensor, count: int, centred: bool = True) -> Tensor:
     if centred:
         few = few - few.mean(0)
     count_ = min(count, len(few))
-    centre, _ = kmeans2(few, count_, minit="++", rng=np.random.default_rng(seed))
+    with warnings.catch_warnings():  # that a cluster is empty: its centre stays where it began
+        warnings.simplefilter("ignore", UserWarning)
+        centre, _ = kmeans2(few, count_, minit="++", rng=np.random.default_rng(seed))
     centre = np.resize(centre, (count, few.shape[1]))
     length = np.linalg.norm(centre, axis=1, keepdims=True)
     return torch.tensor(centre / np.maximum(length, 1e-6), dtype=vectors.dtype)

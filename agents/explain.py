@@ -79,7 +79,11 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        """What the contributions leave unexplained: the error of the integral."""
+        """What the contributions leave unexplained: the error of the integral.
+
+        Larger where the network reads out fewer interests than it follows: which of them are the
+        likeliest may change along the path, and then the score jumps.
+        """
         return float(self.score - self.baseline - self.contribution.sum())
 
 

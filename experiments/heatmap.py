@@ -23,8 +23,8 @@ class Panel:
         title: above it.
         rows: names, from the top.
         columns: names.
-        change: [rows][columns] relative change, the colour.
-        value: [rows][columns] the number written besides.
+        change: relative change, a list for each row; the colour.
+        value: likewise, the number written besides.
         note: below it.
     """
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from .options import echo_json
-from .pretraining import describe_privacy
 from .runs import LAST, MODEL
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 def describe_result(result: TrainResult) -> str:
     """A few lines for the terminal: what was reached and where it lies."""
+    from .pretraining import describe_privacy  # imports NumPy, which help must not wait for
+
     head = "interrupted" if result.interrupted else "finished"
     if result.stopped:
         head = "stopped early, nothing better having come,"

@@ -25,7 +25,7 @@ NOW = datetime.datetime(2026, 5, 6, 18, 0)
 def make_recommender(name: str = "interest-attention") -> Recommender:
     """A recommender of a small model whose every part has a say, and a user with ten events."""
     env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", 2, slate_size=3, history=4, horizon=6))
-    network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
+    network = make_learner(name, "ppo", env, seed=0, hidden=16, vectors=24).policy.network
     generator = torch.Generator().manual_seed(0)
     for path, weight in network.named_parameters():
         if path in STIRRED or path.endswith(("q_proj.weight", "k_proj.weight")):

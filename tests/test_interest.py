@@ -116,8 +116,9 @@ def test_all_that_can_be_chosen_from_a_slate_has_probability_one():
     belief = made.start().detach().expand(4, -1, -1)
     utility = torch.linspace(-1, 1, 3).expand(4, -1)
     lesson = learn(made, belief, features[:3].expand(4, -1, -1), utility, answers)
-    error = -made.grade[1].detach()
-    density = error - 2 * torch.nn.functional.softplus(error)
+    spread = made.grade[2].detach().exp()
+    error = -made.grade[1].detach() / spread
+    density = error - 2 * torch.nn.functional.softplus(error) - spread.log()
     chance = (lesson.evidence - density * torch.tensor([1.0, 1, 1, 0])).exp()
     assert chance.sum().item() == pytest.approx(1, abs=1e-5)
 

@@ -34,6 +34,7 @@ def test_the_same_items_in_another_order_are_served_as_before(env: BatchVecEnv) 
     trained.learn(24)
     with torch.no_grad():  # what was learned of single items does not come along
         trained.policy.network.item_own.zero_()
+        trained.policy.network.interest.own.zero_()
         trained.policy.network.item_bias.copy_(other.policy.network.item_bias[np.argsort(order)])
     transfer(trained.policy.network, other.policy.network)
     place = torch.as_tensor(np.argsort(order))  # of each item in the other catalogue

@@ -75,8 +75,12 @@ class Nearest:
         return _best(items, scores.float().numpy(), count)
 
     def vectors(self, output: Output) -> Tensor:
-        """[M, F] what is searched for."""
-        return output.query[0, 0]
+        """[M + 1, F] what is searched for: the interest vectors, and their mean by weight.
+
+        An item that pleases all of them a little is near their mean, and may be near none.
+        """
+        query, weight = output.query[0, 0], output.weight[0, 0]
+        return torch.cat((query, weight.softmax(0)[None] @ query))
 
 
 def build_index(embedding: Tensor, bias: Tensor, probes: int = 256, seed: int = 0) -> Any:
