@@ -126,21 +126,21 @@ class InterestChain(nn.Module):
         likelihood = chosen + (1 - none) * density
         peak = likelihood.detach().flatten(1).amax(1)
         joint = belief * (likelihood - peak[:, None, None]).exp()
-        sum_ = joint.sum((1, 2)).clamp_min(1e-30)
-        belief = joint / sum_[:, None, None]
+        evidence = joint.sum((1, 2)).clamp_min(1e-30)
+        belief = joint / evidence[:, None, None]
         foreseen = torch.einsum("bkg,bgc,bkc->bk", weight, belief * each / total, odds)
         steep = self.grade[0] * (-self._log_spread).exp()
         graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
-        return Lesson(belief, sum_.log() + peak, taken * (1 + graded) - foreseen)
+        return Lesson(belief, evidence.log() + peak, taken * (1 + graded) - foreseen)
 
     def move(self, belief: Tensor) -> Tensor:
         """[B, G, C] what is believed of the next request, after one."""
         start = self.start()
         lasts, typical, changes = torch.sigmoid(self.change)
         kind = belief.sum(2, keepdim=True)
-        next_ = belief @ (_PACE * self.follow).softmax(1)
-        next_ = next_ + typical * (kind * (start / start.sum(1, keepdim=True)) - next_)
-        belief = lasts * belief + (1 - lasts) * next_
+        own = kind * (start / start.sum(1, keepdim=True))
+        after = (1 - typical) * (belief @ (_PACE * self.follow).softmax(1)) + typical * own
+        belief = lasts * belief + (1 - lasts) * after
         leak = changes + _LEAK
         return (1 - leak) * belief + leak * start
 
@@ -162,10 +162,9 @@ def _clusters(vectors: Tensor, count: int, centred: bool = True) -> Tensor:
     few = vectors[torch.randperm(len(vectors))[:_SAMPLE]].double().numpy()
     if centred:
         few = few - few.mean(0)
-    count_ = min(count, len(few))
     with warnings.catch_warnings():  # that a cluster is empty: its centre stays where it began
         warnings.simplefilter("ignore", UserWarning)
-        centre, _ = kmeans2(few, count_, minit="++", rng=np.random.default_rng(seed))
+        centre, _ = kmeans2(few, min(count, len(few)), minit="++", rng=np.random.default_rng(seed))
     centre = np.resize(centre, (count, few.shape[1]))
     length = np.linalg.norm(centre, axis=1, keepdims=True)
     return torch.tensor(centre / np.maximum(length, 1e-6), dtype=vectors.dtype)
