@@ -147,6 +147,7 @@ BASELINES = (
 # and never inputs; reinforcement learning does the rest.
 PRETRAINED: Options = {"pretrain_steps": 128_000, "privileged": True}
 SHORT: Options = {"pretrain_steps": 89_600, "privileged": True}
+SHORTEST: Options = {"pretrain_steps": 64_000, "privileged": True}
 
 
 def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
@@ -163,7 +164,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; 8 minutes",
-            learners=flagship(115_200, SHORT),
+            learners=flagship(89_600, SHORTEST),
             baselines=BASELINES,
             validations=4,
         ),
