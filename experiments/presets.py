@@ -170,7 +170,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="standard",
-            description="the demo with half as many steps again; a quarter of an hour",
+            description="the demo with nearly twice the steps; a quarter of an hour",
             learners=flagship(166_400, PRETRAINED),
             baselines=BASELINES,
         ),
