@@ -8,18 +8,16 @@ import os
 import threading
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 pytest.importorskip("cryptography")
 
+from stirred import stirred_model
+
 import driftrec.envs  # noqa: F401
-from driftrec.agents.learners import make_learner
 from driftrec.agents.serving import Event, Recommender, ServedModel, reader, save
-from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.cli import app
 from driftrec.simulators.privacy import KEY, KEY_FILE, parse_key, write_key
 from driftrec.simulators.sealed import unseal
@@ -28,21 +26,9 @@ ONE, OTHER = bytes(range(32)), bytes(range(1, 33))
 NOW = datetime.datetime(2026, 5, 6, 18, 0)
 
 
-def make_model(name: str) -> ServedModel:
-    """Small; what weighs nothing at initialisation is drawn, so that every part has a say."""
-    env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", 2, slate_size=3, history=4, horizon=6))
-    network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
-    generator = torch.Generator().manual_seed(0)
-    for path, weight in network.named_parameters():
-        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
-            torch.nn.init.normal_(weight, std=0.3, generator=generator)
-    world = env.get_attr("simulator")[0].world
-    return ServedModel.of(network, 3, world.catalog, world.request_text)
-
-
 @pytest.fixture(scope="module")
 def model() -> ServedModel:
-    return make_model("interest-attention")
+    return stirred_model()
 
 
 def events_of(user: str, count: int, model: ServedModel, seed: int = 0) -> list[Event]:
@@ -76,7 +62,7 @@ def answer(recommender: Recommender, user: str = "anna"):
 
 @pytest.mark.parametrize("name", ["interest-attention", "gru"])
 def test_who_opts_out_is_served_as_one_who_was_never_seen(name: str) -> None:
-    model = make_model(name)
+    model = stirred_model(name)
     anna, ben = events_of("anna", 12, model), events_of("ben", 12, model)
     recommender, never = told(model, anna[:8], ben[:8]), told(model, ben[:8])
     known = answer(recommender)
@@ -146,7 +132,7 @@ def numbers(value) -> list[float]:
 
 @pytest.mark.parametrize("name", ["interest-attention", "gru"])
 def test_all_that_is_held_is_told(name: str) -> None:
-    model = make_model(name)
+    model = stirred_model(name)
     anna = events_of("anna", 9, model)
     recommender = told(model, anna, events_of("ben", 5, model))
     recommender.recommend("anna", model.items.requests[2], at=NOW)

@@ -5,33 +5,24 @@ from __future__ import annotations
 import datetime
 import sys
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stirred import stirred_model
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents.explain import FEATURES, Explanation, explain
-from driftrec.agents.learners import make_learner
-from driftrec.agents.serving import Event, Recommender, ServedModel
-from driftrec.envs.sb3 import BatchVecEnv
+from driftrec.agents.serving import Event, Recommender
 from driftrec.experiments.explaining import as_text, draw
 
 pytest.importorskip("captum", reason="explanations need the extra driftrec[explain]")
-STIRRED = "vector.weight", "passing.weight", "adjuster.gain.weight"
+
 NOW = datetime.datetime(2026, 5, 6, 18, 0)
 
 
 def make_recommender(name: str = "interest-attention") -> Recommender:
     """A recommender of a small model whose every part has a say, and a user with ten events."""
-    env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", 2, slate_size=3, history=4, horizon=6))
-    network = make_learner(name, "ppo", env, seed=0, hidden=16, vectors=24).policy.network
-    generator = torch.Generator().manual_seed(0)
-    for path, weight in network.named_parameters():
-        if path in STIRRED or path.endswith(("q_proj.weight", "k_proj.weight")):
-            torch.nn.init.normal_(weight, std=0.3, generator=generator)
-    world = env.get_attr("simulator")[0].world
-    model = ServedModel.of(network, 3, world.catalog, world.request_text)
+    model = stirred_model(name, ("q_proj.weight", "k_proj.weight"), vectors=24)
     recommender, rng = Recommender(model), np.random.default_rng(0)
     for step in range(10):
         item, when = model.items.ids[rng.integers(1000)], NOW + datetime.timedelta(minutes=step)

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stirred import stir
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents.gru import GRUConfig
@@ -24,12 +25,8 @@ def batch_env(num_envs=6, **options):
 
 
 def stirred(name):
-    """A policy whose every part has a say: at initialisation some weigh nothing."""
     policy = make_learner(name, "ppo", batch_env(), seed=0, hidden=16).policy
-    generator = torch.Generator().manual_seed(0)
-    for path, weight in policy.network.named_parameters():
-        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
-            torch.nn.init.normal_(weight, std=0.3, generator=generator)
+    stir(policy.network)
     return policy
 
 

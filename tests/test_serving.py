@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stirred import stirred_model
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents.learners import NETWORKS, make_learner
@@ -34,21 +35,9 @@ NOW = datetime.datetime(2026, 5, 6, 18, 0)  # a Wednesday
 ADAPTIVE = [name for name in NETWORKS if name != "static-attention"]
 
 
-def make_model(name: str = "interest-attention") -> ServedModel:
-    """A small model whose every part has a say: at initialisation some weigh nothing."""
-    env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", 2, slate_size=3, history=4, horizon=6))
-    network = make_learner(name, "ppo", env, seed=0, hidden=16).policy.network
-    generator = torch.Generator().manual_seed(0)
-    for path, weight in network.named_parameters():
-        if path in ("vector.weight", "passing.weight", "adjuster.gain.weight"):
-            torch.nn.init.normal_(weight, std=0.3, generator=generator)
-    world = env.get_attr("simulator")[0].world
-    return ServedModel.of(network, 3, world.catalog, world.request_text)
-
-
 @pytest.fixture(scope="module")
 def model() -> ServedModel:
-    return make_model()
+    return stirred_model()
 
 
 @pytest.fixture
@@ -97,7 +86,7 @@ def answer(recommender: Recommender, user: str = "anna", k: int = 10):
 
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_events_read_one_by_one_give_what_one_pass_over_them_gives(name: str) -> None:
-    model = make_model(name)
+    model = stirred_model(name)
     recommender = told(model, events_of("anna", 12, model))
     asked = recommender.asked("", NOW)
     with torch.no_grad():
@@ -363,7 +352,7 @@ def test_a_save_that_is_killed_leaves_the_last_good_export(
     model: ServedModel, tmp_path: Path
 ) -> None:
     save(model, tmp_path / "a")
-    other = make_model("gru")
+    other = stirred_model("gru")
     fatal = 0
     while True:  # killed at the first, second, .. call that touches the disk
         fatal += 1
