@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from .chain import InterestChain
 from .interest import DeltaMemory
-from .reading import Interest, Memory, Seen
+from .reading import Interest, Memory, Seen, surprise_of
 
 GAIN = 8.0  # log-odds per unit of a memory, where the fit begins
 POPULAR = 12.0  # log-odds per unit of average feedback, where the fit begins
-_SURPRISED = 10.0  # nats at most that an answer surprises by
 
 
 class DynamicInterest(nn.Module):
@@ -82,7 +81,7 @@ class DynamicInterest(nn.Module):
             answer = seen.taken[:, t], seen.feedback[:, t]
             lesson = self.chain.learn(belief, lift, utility, shown, *answer)
             belief = self.chain.move(lesson.belief)
-            surprise = -lesson.evidence.clamp_min(-_SURPRISED)
+            surprise = surprise_of(lesson.evidence)
             memory = self.memory.step(memory, items, lesson.blame, surprise)
             for part, new in zip(
                 (memories, beliefs, evidence), (memory, belief, lesson.evidence), strict=True

@@ -90,11 +90,12 @@ def _users(
     for start in range(0, len(slates), _BATCH):
         rows = slice(start, start + _BATCH)
         shown, grade = torch.as_tensor(slates[rows]).long(), torch.as_tensor(feedback[rows])
-        there = (shown >= 0).float()
         seen = items[shown.clamp_min(0)]  # [b, H, K, F]
-        taken = (seen * grade[..., None]).sum((1, 2)) / (grade > 0).sum((1, 2)).clamp_min(1)[
-            :, None
-        ]
-        mean = (seen * there[..., None]).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)[:, None]
-        vectors[rows] = taken - mean
+        vectors[rows] = _mean(seen, grade) - _mean(seen, (shown >= 0).float())
     return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def _mean(vectors: Tensor, weight: Tensor) -> Tensor:
+    """[b, F] sum of vectors [b, H, K, F] times their weight, over how many weigh anything."""
+    total = (vectors * weight[..., None]).sum((1, 2))
+    return total / (weight > 0).sum((1, 2)).clamp_min(1)[:, None]

@@ -110,13 +110,10 @@ def fit_interest_privately(
     plan = plan_guarantee(len(slates), config)
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
     chain, own = network.interest.chain, network.interest.own
-    left = [chain.outside, chain.position] if against != "slates" else []
-    left += [] if config.items else [own]
-    fitted = [
-        part
-        for part in network.interest.parameters()
-        if part.requires_grad and not any(part is other for other in left)
-    ]
+    left = {chain.outside, chain.position} if against != "slates" else set()
+    if not config.items:
+        left.add(own)
+    fitted = [p for p in network.interest.parameters() if p.requires_grad and p not in left]
     optimizer = torch.optim.Adam(fitted, lr=config.rate)
     expected = plan.sample_rate * len(slates)
     for _ in range(plan.steps):

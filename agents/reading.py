@@ -31,6 +31,14 @@ class Seen:
     time: Tensor
 
 
+_SURPRISED = 10.0  # nats at most that an answer surprises by
+
+
+def surprise_of(evidence: Tensor) -> Tensor:
+    """-log P of answers whose log-likelihood is ``evidence``, bounded."""
+    return -evidence.clamp_min(-_SURPRISED)
+
+
 @dataclass
 class Interest:
     """The dynamic interest after each of T slates.
@@ -49,7 +57,7 @@ class Interest:
     def vector(self) -> Tensor:
         """[B, T, W] as one vector: memories, what is believed of each kind, surprise."""
         kinds = self.belief.sum(3), self.belief.sum(2)
-        surprise = -self.evidence.clamp_min(-10)[..., None]
+        surprise = surprise_of(self.evidence)[..., None]
         return torch.cat((self.memories.flatten(2), *kinds, surprise), -1)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Interest:

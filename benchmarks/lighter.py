@@ -43,6 +43,7 @@ from driftrec.agents.network import Network  # noqa: E402
 from driftrec.agents.policy import InterestAttentionPolicy  # noqa: E402
 from driftrec.agents.serving import Recommender, ServedModel  # noqa: E402
 from driftrec.agents.serving.precision import context, in_fp32, lighten  # noqa: E402
+from driftrec.agents.transfer import OF_ITEMS  # noqa: E402
 from driftrec.envs.sb3 import BatchVecEnv  # noqa: E402
 from driftrec.experiments.evaluate import evaluate  # noqa: E402
 from driftrec.experiments.files import write_json  # noqa: E402
@@ -60,7 +61,6 @@ FLAGS: dict[str, dict[str, Any]] = {
     "compiled": {"compiled": True},
 }
 ENDS = ("static-interest", "oracle")  # what a score of 0 and of 1 is
-OF_ITEMS = ("features", "average", "item_own", "interest.own", "item_bias")
 
 
 class Lighter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 from .engines import Engine, local
 from .evaluate import evaluate
 from .files import check_writable, write_json
-from .grid import Job, claim, read_result, run_jobs
+from .grid import Job, Runner, claim, read_result, run_jobs
 from .presets import Baseline, Learner, Preset
 from .runs import METRICS, git_commit, hardware, load_agent, versions
 from .seeds import test_users, validation_users
@@ -55,10 +55,22 @@ def run_benchmark(
     check_writable(out)
     folder = out / JOBS
     claim_folder(preset, folder)
+    return do_jobs(jobs_of(preset), run, folder, workers, progress, engine)
+
+
+def do_jobs(
+    jobs: Sequence[Job],
+    work: Runner,
+    folder: Path,
+    workers: int,
+    progress: bool | None,
+    engine: Engine,
+) -> int:
+    """Do what is left of the jobs in ``folder``, and add to its wall time; how many were done."""
     with timed(folder) as stamp:
         return run_jobs(
-            jobs_of(preset),
-            run,
+            jobs,
+            work,
             folder,
             workers=workers,
             progress=progress,

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .benchmark import JOBS, claim_folder, jobs_of, share_done, timed
+from .benchmark import JOBS, claim_folder, do_jobs, jobs_of
 from .benchmark import run as run_in_cell
 from .engines import Engine, local
 from .errors import UserError
 from .files import check_writable
-from .grid import Job, run_jobs
+from .grid import Job
 from .presets import BASELINES, SHORT, Baseline, Options, Preset, flagship
 from .worlds import check_env_id
 
@@ -158,17 +158,8 @@ def run_sweep(
     folder, cells = out / CELLS, sweep.cells()
     for cell in cells:
         claim_folder(cell.preset, folder / cell.name / JOBS)
-    with timed(folder) as stamp:
-        return run_jobs(
-            [job for cell in cells for job in cell.jobs()],
-            run,
-            folder,
-            workers=workers,
-            progress=progress,
-            share=share_done,
-            engine=engine,
-            on_done=stamp,
-        )
+    jobs = [job for cell in cells for job in cell.jobs()]
+    return do_jobs(jobs, run, folder, workers, progress, engine)
 
 
 def run(job: Job, folder: Path) -> Mapping[str, Any]:
