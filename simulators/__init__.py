@@ -5,7 +5,8 @@ from .choice import CHOICES, CascadeChoice, Choice, LogitChoice
 from .domain import Domain, Patience, domain_names, load_domain
 from .drift import DRIFTS, Drift
 from .response import RESPONSES, Outcome, Response
-from .simulator import Simulator, best_slates, top_items
+from .simulator import Simulator
+from .slates import best_slates, top_items
 from .users import Users, unit
 from .world import Population, World, build_world
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .catalog import Catalog
 from .compiled import draws, kernels
+from .logistic import QUANTILES, WEIGHTS, logit, sigmoid
 from .streams import Floats
 from .users import Ints
 
@@ -125,7 +126,7 @@ class Watch:
         odds = np.exp(-np.minimum(np.abs(noise), np.float32(60)))  # denormal numbers are slow
         density = odds / (1 + odds) ** 2
         return (
-            density if grade.min() > _LEAST else np.where(grade > _LEAST, density, _sigmoid(noise))
+            density if grade.min() > _LEAST else np.where(grade > _LEAST, density, sigmoid(noise))
         )
 
     def reward(self, grade: Floats, worth: Floats) -> Floats:  # noqa: D102
@@ -142,21 +143,21 @@ class Watch:
         """Share watched where the noise has these odds of being smaller."""
         middle, width = np.float32(self.middle), np.float32(self.width)
         noise: Floats = np.log(odds) * np.float32(self.noise)
-        return _sigmoid((utility - middle) / width + noise)
+        return sigmoid((utility - middle) / width + noise)
 
     def _mean_share(self, utility: Floats, chance: Floats) -> Floats:
         """Mean share over the noises that are among the largest ``chance`` of all."""
         chance = np.maximum(chance, np.float32(1e-6))  # the odds stay finite
         total = np.zeros(utility.shape, np.float32)
-        for quantile, weight in zip(_QUANTILES, _WEIGHTS, strict=True):
+        for quantile, weight in zip(QUANTILES, WEIGHTS, strict=True):
             tail = chance * quantile
             total += weight * self._share(utility, (1 - tail) / tail)
         return total
 
     def _chance(self, utility: Floats, bar: float) -> Floats:
         """Probability that the share is at least ``bar``."""
-        above = (utility - np.float32(self.middle)) / np.float32(self.width) - _logit(bar)
-        return _sigmoid(above / np.float32(self.noise))
+        above = (utility - np.float32(self.middle)) / np.float32(self.width) - logit(bar)
+        return sigmoid(above / np.float32(self.noise))
 
 
 @dataclass(frozen=True)
@@ -267,31 +268,10 @@ class Funnel:
         return self._chance(utility, self.buy) * worth
 
     def _chance(self, utility: Floats, middle: float) -> Floats:
-        return _sigmoid((utility - np.float32(middle)) / np.float32(self.width))
-
-
-def _quadrature(size: int) -> tuple[Floats, Floats]:
-    """Quantiles and weights that average a function of a quantile, dense near 0 and 1.
-
-    Gauss-Legendre nodes s under q = 3 s^2 - 2 s^3: a logistic variable is steep at both ends.
-    """
-    node, weight = np.polynomial.legendre.leggauss(size)
-    s = (node + 1) / 2
-    return (3 * s**2 - 2 * s**3).astype(np.float32), (3 * weight * s * (1 - s)).astype(np.float32)
+        return sigmoid((utility - np.float32(middle)) / np.float32(self.width))
 
 
 _LEAST = np.float32(1e-3)  # grade of what is taken and put away at once
-_QUANTILES, _WEIGHTS = _quadrature(8)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    odds: Floats = np.exp(-x)
-    return np.reciprocal(odds + np.float32(1))
-
-
-def _logit(share: float) -> np.float32:
-    return np.float32(np.log(share / (1 - share)))
-
 
 RESPONSES: dict[str, type[Response]] = {
     "click": Click,

@@ -11,6 +11,7 @@ from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
 from .drift.base import overriding, pick
 from .response import Outcome
+from .slates import best_slates, reward_and_loyalty
 from .streams import Draw, Floats, Lanes, user_keys
 from .users import Ints, Users
 from .world import CYCLE, World
@@ -250,7 +251,7 @@ class Simulator:
         With ``loyalty`` in the sense of ``best_slate``.
         """
         utility = self.utility_of_all(users)
-        reward = _reward_and_loyalty(self, utility, loyalty)
+        reward = reward_and_loyalty(self, utility, loyalty)
         return utility + np.log(np.maximum(reward, np.float32(1e-6)))
 
     def best_slate(
@@ -271,47 +272,6 @@ class Simulator:
             utility = self.utility_of_all(users.take(rows))
             slates[rows] = best_slates(self, utility, rounds, loyalty)
         return slates, self.expected_reward(users, slates)
-
-
-def best_slates(
-    simulator: Simulator, utility: Floats, rounds: int = 4, loyalty: float = 0.0
-) -> Slates:
-    """[B, K] slates with the largest expected reward, given all utilities [B, N].
-
-    With ``loyalty`` in the sense of ``Simulator.best_slate``.
-    """
-    outside, size = simulator.domain.choice.outside, simulator.slate_size
-    weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
-    reward = _reward_and_loyalty(simulator, utility, loyalty)
-    seen = np.float32(simulator.domain.choice.position) ** np.arange(size, dtype=np.float32)
-    value = np.zeros((len(utility), 1), np.float32)
-    slates = np.zeros((len(utility), size), np.int64)
-    for _ in range(rounds):
-        gain = weight * (reward - value)
-        slates = top_items(gain, size)
-        chosen = np.take_along_axis(weight, slates, 1) * seen
-        earned = (chosen * np.take_along_axis(reward, slates, 1)).sum(1)
-        value = (earned / (1 + chosen.sum(1)))[:, None]
-    return slates.astype(np.int32)
-
-
-def _reward_and_loyalty(simulator: Simulator, utility: Floats, loyalty: float) -> Floats:
-    response = simulator.domain.response
-    reward = response.expected_reward(utility, simulator.worth)
-    if loyalty == 0:
-        return reward
-    return reward + np.float32(loyalty) * response.expected_grade(utility)
-
-
-def top_items(scores: Floats, count: int) -> Ints:
-    """[B, count] indices of the largest ``scores`` [B, N], best first."""
-    top = (
-        np.argpartition(scores, -count, axis=1)[:, -count:]
-        if count < scores.shape[1]
-        else (np.broadcast_to(np.arange(scores.shape[1]), scores.shape))
-    )
-    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
-    return np.take_along_axis(top, order, 1)
 
 
 def take_repeated_away(utility: Floats, slates: Slates) -> None:
