@@ -59,7 +59,7 @@ class LogitChoice:
 
     def choose(self, utility: Floats, uniform: Floats) -> Ints:  # noqa: D102
         shift = _examination(self.position, utility.shape[1])
-        chosen: Ints = draws.choose_logit(utility, uniform, shift, np.float32(self.outside))
+        chosen: Ints = draws.choose_logit(utility, uniform, shift, self.outside)
         return chosen
 
     def probability(self, utility: Floats) -> Floats:  # noqa: D102

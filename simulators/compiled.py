@@ -20,9 +20,10 @@ def _lazily(name: str) -> ModuleType:
 
 
 if TYPE_CHECKING:
-    from . import draws, kernels
+    from . import bonuses, draws, kernels
 else:
+    bonuses = _lazily(f"{__package__}.bonuses")
     draws = _lazily(f"{__package__}.draws")
     kernels = _lazily(f"{__package__}.kernels")
 
-__all__ = ["draws", "kernels"]
+__all__ = ["bonuses", "draws", "kernels"]

@@ -112,7 +112,7 @@ def choose_logit(utility: Floats, uniform: Floats, shift: Floats, outside: Real)
         made[i] = -_log(-_log(drawn[i]))
     out = np.empty(users, np.int64)
     for user in range(users):
-        best, most = slots, noise[user, slots] + outside
+        best, most = slots, noise[user, slots] + np.float32(outside)
         for i in range(slots - 1, -1, -1):  # of equals the first
             value = noise[user, i] + (utility[user, i] + shift[i])
             if value >= most:
@@ -130,16 +130,17 @@ def share_watched(
     l is standard logistic, drawn by the first of the numbers ``uniform`` [B, n].
     """
     out = np.empty_like(utility)
+    center, scale, spread = np.float32(middle), np.float32(width), np.float32(noise)
     for user in range(len(utility)):
         odds = uniform[user, 0] / (_ONE - uniform[user, 0])
-        logit = (utility[user] - middle) / width + noise * _log(odds)
+        logit = (utility[user] - center) / scale + spread * _log(odds)
         out[user] = max(_ONE / (_ONE + np.exp(-logit)), least)
     return out
 
 
 @compiled
 def pick(weights: Floats, uniform: Floats) -> np.ndarray:
-    """[n, B] indices drawn from each row of ``weights`` [B, C], by uniform numbers [n, B]."""
+    """[n, B] indices drawn from each row of ``weights`` [B, C] >= 0, by uniform numbers [n, B]."""
     draws, users = uniform.shape
     size = weights.shape[1]
     out = np.empty((draws, users), np.int64)
@@ -151,9 +152,9 @@ def pick(weights: Floats, uniform: Floats) -> np.ndarray:
             total[i] = running
         for draw in range(draws):
             target = uniform[draw, user] * running
-            place = 0
-            while place < size - 1 and total[place] < target:
-                place += 1
+            place = np.int32(0)
+            for i in range(size - 1):  # counting is SIMD; where a search ends, nobody can foresee
+                place += np.int32(total[i] < target)
             out[draw, user] = place
     return out
 
@@ -173,20 +174,78 @@ def log_slates(
     topic has, or else over all items. Other slots are of the two ``topics`` [2, B], by turns.
     """
     members, first, oldest, living = stock
-    users, slots = len(uniform), uniform.shape[1] // 2
-    out = np.empty((users, slots), np.int32)
+    users, slots, last = len(uniform), uniform.shape[1] // 2, np.int64(len(first) - 2)
+    out, chosen = np.empty((users, slots), np.int32), np.empty(slots, np.int64)
     for user in range(users):
         hour = np.int64(np.floor(clock[user])) % len(living)
+        for i in range(slots):  # loops of few branches: nobody could foresee where they lead
+            explore, topic = uniform[user, i], np.int64(topics[i & 1, user])
+            if by_topic:
+                drawn = np.int64(min(explore, exploration) / exploration * (last + 1))
+                topic = min(drawn, last) if explore < exploration else topic
+            chosen[i] = topic
         for i in range(slots):
-            explore, where, topic = uniform[user, i], uniform[user, slots + i], topics[i % 2, user]
-            anywhere = explore < exploration
-            if anywhere and by_topic:
-                topic = min(np.int64(explore / exploration * (len(first) - 1)), len(first) - 2)
+            where, topic = uniform[user, slots + i], chosen[i]
             count = living[hour, topic]
-            if count == 0 or (anywhere and not by_topic):
+            if count == 0:
                 out[user, i] = np.int64(where * len(members))
-            else:
-                turn = oldest[hour, topic] + np.int64(where * count)
-                size = first[topic + 1] - first[topic]
-                out[user, i] = members[first[topic] + (turn - size if turn >= size else turn)]
+                continue
+            turn = oldest[hour, topic] + np.int64(where * count)
+            size = first[topic + 1] - first[topic]
+            out[user, i] = members[first[topic] + turn - size * np.int64(turn >= size)]
+        if not by_topic:
+            for i in range(slots):
+                free = np.int32(uniform[user, slots + i] * np.float64(len(members)))
+                out[user, i] = free if uniform[user, i] < exploration else out[user, i]
     return out
+
+
+@compiled
+def variations(uniform: Floats, prototypes: Floats, spread: Real) -> Floats:
+    """[n, D] one of ``prototypes`` [S, D] each, and ``spread`` times a normal vector.
+
+    Drawn by ``uniform`` numbers [n, 1 + D], or one more where D is odd.
+    """
+    out = normals(uniform[:, 1:].copy())[:, : prototypes.shape[1]].copy()
+    for i in range(len(out)):
+        row = np.int64(uniform[i, 0] * np.float32(len(prototypes)))
+        for d in range(out.shape[1]):
+            out[i, d] = prototypes[row, d] + out[i, d] * np.float32(spread)
+    return out
+
+
+@compiled
+def follow(chain: np.ndarray, uniform: Floats, following: Real, successors: np.ndarray) -> None:
+    """Lets topics ``chain`` [n, B] follow from those a row above, in place.
+
+    With probability ``following`` the next is one of two ``successors`` [C, 2], else it stays what
+    it is. Drawn by ``uniform`` numbers [n - 1, 2, B].
+    """
+    for i in range(1, len(chain)):
+        for user in range(chain.shape[1]):
+            if uniform[i - 1, 0, user] < np.float32(following):
+                branch = np.int64(uniform[i - 1, 1, user] * np.float32(2))
+                chain[i, user] = successors[chain[i - 1, user], branch]
+
+
+@compiled
+def ask(
+    request: np.ndarray,
+    uniform: Floats,
+    hazard: Real,
+    reveal: Real,
+    topic: np.ndarray,
+    texts: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Users ask anew with probability ``hazard``: writes to ``request`` [B].
+
+    With probability ``reveal`` for their ``topic`` [B], in one of its ``texts`` (see
+    ``drift.request.texts``), else for nothing. Drawn by the first of ``uniform`` numbers [B, n].
+    """
+    order, first, count = texts
+    for user in range(len(request)):
+        if uniform[user, 0] < np.float32(hazard):
+            some = count[topic[user]]
+            named = uniform[user, 1] < np.float32(reveal) and some > 0
+            place = first[topic[user]] + np.int64(np.float64(uniform[user, 2]) * some)
+            request[user] = order[min(place, len(order) - 1)] if named else 0

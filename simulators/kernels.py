@@ -25,6 +25,7 @@ _summing = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"
 _ZERO, _ONE, _TWO_PI = np.float32(0), np.float32(1), np.float32(2 * np.pi)
 _NEVER = np.float32(-np.inf)
 _LEAST = np.float32(1e-12)  # a shorter vector has no direction
+_REMAINDER = np.uint32(1023)  # ids of items are told apart by their low bits first
 
 
 @_summing
@@ -77,12 +78,18 @@ def approach(taste: Floats, attributes: Floats, item: np.ndarray, eta: Real) -> 
 
 
 @compiled
-def add_rows(out: Floats, table: Floats, row: np.ndarray) -> None:
-    """Adds rows ``row`` [B] of a ``table`` to ``out`` [B, D]."""
-    for user in range(len(out)):
-        place = np.uint32(row[user])  # never negative, so that the loop below can be SIMD
-        for d in range(out.shape[1]):
-            out[user, d] += table[place, d]
+def shift(
+    taste: Floats, anchor: Floats, former: Floats, fresh: Floats, rows: np.ndarray, back: np.ndarray
+) -> None:
+    """Taste and anchor of users ``rows`` [n] <- their ``former`` ones where ``back`` [B], in place.
+
+    Else <- ``fresh`` [n, D]. The anchor they had becomes the former one.
+    """
+    for i in range(len(rows)):
+        user = rows[i]
+        for d in range(taste.shape[1]):
+            taste[user, d] = former[user, d] if back[user] else fresh[i, d]
+            former[user, d], anchor[user, d] = anchor[user, d], taste[user, d]
 
 
 @compiled
@@ -109,65 +116,6 @@ def match(features: Floats, query: Floats, items: np.ndarray) -> Floats:
 
 
 @compiled
-def add_by_topic(utility: Floats, bonus: Floats, topic: np.ndarray, items: np.ndarray) -> None:
-    """Adds to the utility [B, M] of ``items`` [B, M] the ``bonus`` [B, C] of their topics."""
-    for user in range(len(utility)):
-        for i in range(utility.shape[1]):
-            utility[user, i] += bonus[user, topic[items[user, i]]]
-
-
-@compiled
-def add_by_age(
-    utility: Floats, by_age: Floats, born: np.ndarray, clock: Floats, items: np.ndarray
-) -> None:
-    """Adds ``by_age`` [period] of the whole hours from ``born`` [N] to ``clock`` [B]."""
-    for user in range(len(utility)):
-        now = np.int64(np.floor(clock[user])) % len(by_age)
-        for i in range(utility.shape[1]):
-            age = now - born[items[user, i]]
-            utility[user, i] += by_age[age if age >= 0 else age + len(by_age)]
-
-
-@compiled
-def add_by_use(
-    utility: Floats,
-    items: np.ndarray,
-    taken: np.ndarray,
-    taken_at: np.ndarray,
-    step: np.ndarray,
-    power: Floats,
-    weight: Real,
-) -> None:
-    """Adds weight ln(1 + sum power[age]) over the places of ``taken`` [B, P] that hold the item."""
-    for user in range(len(utility)):
-        known = np.uint64(0)  # bit i: some item taken is i modulo 64
-        for place in range(taken.shape[1]):
-            if taken[user, place] >= 0:
-                known |= np.uint64(1) << np.uint64(taken[user, place] & 63)
-        if known == 0:
-            continue
-        for i in range(utility.shape[1]):
-            item = items[user, i]
-            if (known >> np.uint64(item & 63)) & np.uint64(1) == 0:
-                continue
-            activation = _ONE
-            for place in range(taken.shape[1]):
-                if taken[user, place] == item:
-                    age = step[user] - taken_at[user, place]
-                    activation += power[min(max(age - 1, 0), len(power) - 1)]
-            if activation > _ONE:
-                utility[user, i] += weight * np.log(activation)
-
-
-@compiled
-def add_to_topic(bonus: Floats, topic: np.ndarray, weight: Real) -> None:
-    """Adds ``weight`` to ``bonus`` [B, C] of each user's ``topic`` [B] >= 0."""
-    for user in range(len(bonus)):
-        if topic[user] >= 0:
-            bonus[user, topic[user]] += weight
-
-
-@compiled
 def remember(
     taken: np.ndarray, taken_at: np.ndarray, place: np.ndarray, item: np.ndarray, step: np.ndarray
 ) -> None:
@@ -186,7 +134,7 @@ def tire(satiation: Floats, topic: np.ndarray, item: np.ndarray, rho: Real) -> N
         if item[user] >= 0:
             satiation[user, topic[item[user]]] += _ONE
         for k in range(satiation.shape[1]):
-            satiation[user, k] *= rho
+            satiation[user, k] *= np.float32(rho)
 
 
 @compiled
@@ -200,13 +148,17 @@ def write_feedback(feedback: Floats, choice: np.ndarray, grade: Floats) -> None:
 @compiled
 def drop_repeated(utility: Floats, slates: np.ndarray) -> None:
     """Sets the utility [B, K] of a slot to -inf where an item stands in a slot above it too."""
+    seen = np.full(_REMAINDER + 1, -1, np.int32)  # who had an item of this remainder last
     for user in range(len(utility)):
-        for i in range(1, utility.shape[1]):
-            again = False
-            for above in range(i):
-                again |= slates[user, above] == slates[user, i]
-            if again:
-                utility[user, i] = _NEVER
+        for i in range(utility.shape[1]):
+            mark = np.uint32(slates[user, i]) & _REMAINDER
+            if seen[mark] == user:
+                again = False
+                for above in range(i):
+                    again |= slates[user, above] == slates[user, i]
+                if again:
+                    utility[user, i] = _NEVER
+            seen[mark] = user
 
 
 @compiled
@@ -234,18 +186,6 @@ def hours(clock: Floats, period: int) -> np.ndarray:
     for user in range(len(clock)):
         out[user] = np.int64(np.floor(clock[user])) % period
     return out
-
-
-@compiled
-def add_waves(
-    out: Floats, clock: Floats, phase: Floats, vectors: Floats, weight: Real, turns: Real
-) -> None:
-    """Adds weight cos(2 pi turns (clock + phase)) times ``vectors`` [B, D] to ``out`` [B, D]."""
-    for user in range(len(out)):
-        angle = (clock[user] + phase[user]) * (_TWO_PI * turns)
-        now = weight * np.cos(angle)
-        for d in range(out.shape[1]):
-            out[user, d] += now * vectors[user, d]
 
 
 @compiled

@@ -114,8 +114,9 @@ class Watch:
         return catalog.value
 
     def grade(self, utility: Floats, uniform: Floats) -> Floats:  # noqa: D102
-        middle, width, noise = (np.float32(v) for v in (self.middle, self.width, self.noise))
-        share: Floats = draws.share_watched(utility, uniform, middle, width, noise, _LEAST)
+        share: Floats = draws.share_watched(
+            utility, uniform, self.middle, self.width, self.noise, _LEAST
+        )
         return share
 
     def likelihood(self, grade: Floats, utility: Floats) -> Floats:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import draws, kernels
+from .compiled import bonuses, draws, kernels
 from .domain import Domain
 from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
@@ -77,10 +79,10 @@ class Simulator:
             self._start_block(seed[i : i + _BLOCK], episode[i : i + _BLOCK])
             for i in range(0, len(seed), _BLOCK)
         ]
-        users = blocks[0][0]
-        if len(blocks) > 1:
-            users = _concatenate([users for users, _, _ in blocks])
-        return users, np.concatenate([b[1] for b in blocks]), np.concatenate([b[2] for b in blocks])
+        if len(blocks) == 1:
+            return blocks[0]
+        users, slates, feedback = zip(*blocks, strict=True)
+        return _concatenate(users), np.concatenate(slates), np.concatenate(feedback)
 
     def _start_block(self, seed: Ints, episode: Ints) -> tuple[Users, Slates, Floats]:
         key, steps = user_keys(seed, episode), self.history
@@ -125,8 +127,9 @@ class Simulator:
         for its slate in proportion to exp(4 <interest, c_k>), which take turns.
         """
         draw = Draw(past.key, past.step, self._log_lanes)
-        pull = np.exp(np.float32(4) * kernels.products(past.query, self.world.centers))
-        two = pick(pull, draw["topics"].T)
+        pull = kernels.products(past.query, self.world.centers)
+        pull *= np.float32(4)
+        two = pick(np.exp(pull, out=pull), draw["topics"].T)
         exploration = np.float32(self.domain.exploration)
         shown: Slates = draws.log_slates(
             draw["items"], two, past.clock, exploration, self.items_churn, self._stock
@@ -187,7 +190,7 @@ class Simulator:
         item, consumed, liked = kernels.what_was_taken(utility, slates, choice)
         grade = self.domain.response.grade(liked, draw["response"])
         grade *= consumed
-        reward = self.domain.response.reward(grade, self.worth[item])
+        reward = self.domain.response.reward(grade, self.worth.take(item))
         return Outcome(slates, choice, item, consumed, grade, reward)
 
     # --- what the users think of items ---------------------------------------------------------
@@ -214,7 +217,7 @@ class Simulator:
             bonus = np.zeros((len(users), len(self.world.centers)), np.float32)
             for topic_utility in self._topic_utilities:
                 topic_utility(self.world, users, bonus)
-            kernels.add_by_topic(utility, bonus, self.world.topic, items)
+            bonuses.add_by_topic(utility, bonus, self.world.topic, items)
         for item_utility in self._item_utilities:
             item_utility(self.world, users, items, utility)
 
@@ -279,7 +282,7 @@ def take_repeated_away(utility: Floats, slates: Slates) -> None:
     kernels.drop_repeated(utility, slates)
 
 
-def _concatenate(parts: list[Users]) -> Users:
+def _concatenate(parts: Sequence[Users]) -> Users:
     first = parts[0]
     joined = {
         name: np.concatenate([getattr(p, name) for p in parts])

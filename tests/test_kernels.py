@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from driftrec.simulators.compiled import draws, kernels
+from driftrec.simulators.compiled import bonuses, draws, kernels
 
 RNG = np.random.default_rng(0)
 USERS, SLOTS, DIMS = 200, 7, 13
@@ -86,10 +86,55 @@ def test_items_taken_before_are_found_whatever_their_numbers():
     taken[:, 0] = items[:, 2]
     taken_at, step = np.zeros((USERS, 4), np.int64), np.full(USERS, 3)
     utility, power = np.zeros((USERS, SLOTS), np.float32), np.float32([9, 9, 0.5, 9])
-    kernels.add_by_use(utility, items, taken, taken_at, step, power, np.float32(2))
+    bonuses.add_by_use(utility, items, taken, taken_at, step, power, np.float32(2))
     count = (items[:, :, None] == taken[:, None]).sum(-1)
     assert count[:, 2].all() and not count.all()
     np.testing.assert_allclose(utility, 2 * np.log1p(0.5 * count), rtol=1e-6)
+
+
+def test_an_item_is_taken_from_the_first_of_its_slots_only():
+    slates = RNG.integers(0, 4, (USERS, SLOTS), np.int32) * 1024 + 5  # all equal modulo 1024
+    utility = np.zeros((USERS, SLOTS), np.float32)
+    kernels.drop_repeated(utility, slates)
+    again = [[item in row[:place] for place, item in enumerate(row)] for row in slates.tolist()]
+    np.testing.assert_array_equal(utility == -np.inf, again)
+    assert (utility[~np.array(again)] == 0).all()
+
+
+def test_who_asks_anew_asks_for_the_topic_or_for_nothing():
+    order, first, count = np.int32([0, 4, 2, 3, 1]), np.int32([1, 3, 3]), np.int32([2, 0, 2])
+    topic, uniform = np.arange(USERS, dtype=np.int32) % 3, uniforms(USERS, 4)
+    request = np.full(USERS, 9, np.int32)
+    draws.ask(request, uniform, 0.5, 0.4, topic, (order, first, count))
+    anew, named = uniform[:, 0] < 0.5, uniform[:, 1] < np.float32(0.4)
+    np.testing.assert_array_equal(request == 9, ~anew)
+    assert set(request[anew & named & (topic == 0)]) == {4, 2}
+    assert set(request[anew & named & (topic == 2)]) == {3, 1}
+    assert set(request[anew & (~named | (topic == 1))]) == {0}
+
+
+def test_topics_follow_from_those_above_or_stay_as_drawn():
+    successors = np.int32([[1, 2], [3, 3], [0, 1], [2, 0]])
+    drawn = RNG.integers(0, 4, (5, USERS)).astype(np.int32)
+    uniform, chain = uniforms(4, 2, USERS), drawn.copy()
+    draws.follow(chain, uniform, 0.7, successors)
+    branch = (uniform[:, 1] * 2).astype(int)
+    expected = np.where(uniform[:, 0] < 0.7, successors[chain[:-1], branch], drawn[1:])
+    np.testing.assert_array_equal(chain[1:], expected)
+    np.testing.assert_array_equal(chain[0], drawn[0])
+
+
+def test_shifted_users_change_places_with_the_taste_they_had_before():
+    taste, anchor, former, fresh = (floats(USERS, DIMS) for _ in range(4))
+    rows, back = np.array([3, 50, 51]), np.zeros(USERS, bool)
+    back[50] = True
+    before, old = anchor.copy(), former.copy()
+    kernels.shift(taste, anchor, former, fresh[:3], rows, back)
+    np.testing.assert_array_equal(anchor[rows], [fresh[0], old[50], fresh[2]])
+    np.testing.assert_array_equal(taste[rows], anchor[rows])
+    np.testing.assert_array_equal(former[rows], before[rows])
+    rest = np.setdiff1d(np.arange(USERS), rows)
+    np.testing.assert_array_equal(anchor[rest], before[rest])
 
 
 @pytest.mark.parametrize("outside", [-1, 5, 2**40, -(2**40)])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
 
+from ..compiled import draws, kernels
 from ..response import Outcome
-from ..streams import Draw, normal
+from ..streams import Draw
 from ..users import Users, unit
 from ..world import World
 from .base import Drift
@@ -39,8 +41,7 @@ class AbruptShift(Drift):
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
         rows = np.arange(len(users))
-        users.state["former"] = draw_anchor(world, rows, draw, "former")
-        past.state["former"] = np.repeat(users.state["former"], len(past) // len(users), axis=0)
+        users.state["former"] = draw_anchor(world, rows, draw, "former")  # the past asks for none
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         event, kind = draw[self.name].T
@@ -49,17 +50,12 @@ class AbruptShift(Drift):
         if not len(rows):
             return
         former = users.state["former"]
-        back = (kind[rows] < self.returning)[:, None]
         fresh = draw_anchor(world, rows, draw, self.name)
-        anchor = np.where(back, former[rows], fresh)
-        former[rows] = users.anchor[rows]
-        users.anchor[rows] = users.taste[rows] = anchor
+        kernels.shift(users.taste, users.anchor, former, fresh, rows, kind < self.returning)
 
 
 def draw_anchor(world: World, rows: np.ndarray, draw: Draw, purpose: str) -> np.ndarray:
     """[len(rows), D] long-term tastes from the population: a prototype and one's own part."""
     dims = world.dimensions
     uniform = draw.extra(rows, purpose, 1 + 2 * ((dims + 1) // 2))
-    row = (uniform[:, 0] * len(world.prototypes)).astype(np.int64)
-    own = normal(uniform[:, 1:])[:, :dims] * np.float32(world.user_spread / np.sqrt(dims))
-    return unit(world.prototypes[row] + own)
+    return unit(draws.variations(uniform, world.prototypes, world.user_spread / math.sqrt(dims)))

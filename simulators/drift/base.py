@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import draws, kernels
+from ..compiled import draws
 
 if TYPE_CHECKING:
     from ..response import Outcome
@@ -96,12 +96,6 @@ def overriding(processes: Iterable[Drift], hook: str) -> list[Callable[..., None
         for process in processes
         if getattr(type(process), hook) is not getattr(Drift, hook)
     ]
-
-
-def hour(users: Users, period: int) -> npt.NDArray[np.int32]:
-    """[B] whole hours on a clock that starts anew after ``period`` hours."""
-    hours: npt.NDArray[np.int32] = kernels.hours(users.clock, period)
-    return hours
 
 
 def pick(weights: Floats, uniform: Floats) -> Ints:

@@ -42,7 +42,7 @@ class GradualDrift(Drift):
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
         size = np.float32(self.spread / np.sqrt(world.dimensions))
         unit(users.anchor + size * draw.normal(self.name), out=users.taste)
-        past.taste[:] = np.repeat(users.taste, len(past) // len(users), axis=0)
+        past.taste.reshape(len(users), -1, world.dimensions)[:] = users.taste[:, None]
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         theta = self.hazard(self.half_life)

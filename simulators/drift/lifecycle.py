@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import kernels
+from ..compiled import bonuses, kernels
 from ..streams import Floats
 from ..users import Ints, Users
 from ..world import Indices, Stock, World
@@ -56,7 +56,7 @@ class ItemLifecycle(Drift):
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
         tables = timetable(self, world)
-        kernels.add_by_age(utility, tables.by_age, tables.born, users.clock, items)
+        bonuses.add_by_age(utility, tables.by_age, tables.born, users.clock, items)
 
     def available(
         self, world: World, clock: Floats, out: npt.NDArray[np.int8] | None = None

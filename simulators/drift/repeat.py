@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses, kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users
@@ -52,8 +52,8 @@ class RepeatConsumption(Drift):
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
         taken, taken_at = users.state["taken"], users.state["taken_at"]
-        power, weight = _power(self.decay), np.float32(self.weight)
-        kernels.add_by_use(utility, items, taken, taken_at, users.step, power, weight)
+        power = _power(self.decay)
+        bonuses.add_by_use(utility, items, taken, taken_at, users.step, power, self.weight)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         taken, taken_at = users.state["taken"], users.state["taken_at"]

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses, draws
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Ints, Users, project
@@ -47,21 +47,21 @@ class RequestChain(Drift):
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
         rows, steps = np.arange(len(users)), len(past) // len(users)
         uniform = draw.extra(rows, self.name, 4 * steps).reshape(-1, 4)
-        request = self._ask(world, past, uniform).reshape(-1, steps)
+        request, topic = np.zeros(len(past), np.int32), self._topic(past, uniform, world)
+        draws.ask(request, uniform, 1.0, self.reveal, topic, texts(world))
         anew = uniform[:, 0].reshape(-1, steps) < self.hazard(self.half_life)
         asked = np.maximum.accumulate(np.where(anew, np.arange(steps), 0), axis=1)
-        chain = np.take_along_axis(request, asked, axis=1)
+        chain = np.take_along_axis(request.reshape(-1, steps), asked, axis=1)
         past.state[self.name], users.state[self.name] = chain.reshape(-1), chain[:, -1].copy()
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        topic = world.request_topic.take(users.state[self.name])  # -1 of request 0
-        kernels.add_to_topic(bonus, topic, np.float32(self.weight))
+        request = users.state[self.name]
+        bonuses.add_to_topic(bonus, world.request_topic, request, self.weight)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        uniform = draw[self.name]
-        rows = (uniform[:, 0] < self.hazard(self.half_life)).nonzero()[0]
-        if len(rows):
-            users.state[self.name][rows] = self._ask(world, users, uniform[rows], rows)
+        uniform, request = draw[self.name], users.state[self.name]
+        topic, hazard = self._topic(users, uniform, world), self.hazard(self.half_life)
+        draws.ask(request, uniform, hazard, self.reveal, topic, texts(world))
 
     def likelihood(self, world: World, request: Ints) -> Floats:
         """[B, C] probability of asking for ``request`` [B] anew, by the topic asked for."""
@@ -71,21 +71,13 @@ class RequestChain(Drift):
         named = names * some / np.maximum(count, 1).astype(np.float32)
         return np.where((request == 0)[:, None], 1 - some, named)
 
-    def _ask(
-        self, world: World, users: Users, uniform: Floats, rows: Ints | slice = slice(None)
-    ) -> Indices:
-        """Requests of the users in ``rows``, from four uniform numbers each."""
-        _, reveals, which, own = uniform.T
+    def _topic(self, users: Users, uniform: Floats, world: World) -> Indices:
+        """[B] what the users are after, drawn by the last of ``uniform`` [B, 4] if need be."""
         session = users.state.get("session")
-        if session is None:
-            pull = np.float32(self.focus) * project(users.taste[rows], world.centers)
-            topic = pick(np.exp(pull), own)
-        else:
-            topic = session[rows].astype(np.int64)
-        order, first, count = texts(world)
-        place = first[topic] + (which * count[topic]).astype(np.int32)
-        text = order[np.minimum(place, len(order) - 1)]  # a topic without texts asks for nothing
-        return np.where((reveals < self.reveal) & (count[topic] > 0), text, np.int32(0))
+        if session is not None:
+            return session
+        pull = np.float32(self.focus) * project(users.taste, world.centers)
+        return pick(np.exp(pull), uniform[:, 3]).astype(np.int32)
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses, kernels
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users
@@ -39,8 +39,8 @@ class Satiation(Drift):
             some.state["satiation"] = np.zeros((len(some), len(world.centers)), np.float32)
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        bonus -= np.float32(self.weight) * users.state["satiation"]
+        bonuses.add_scaled(bonus, -self.weight, users.state["satiation"])
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
-        rho = np.float32(2 ** (-1 / self.half_life))
+        rho = 2 ** (-1 / self.half_life)
         kernels.tire(users.state["satiation"], world.topic, outcome.item, rho)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses
 from ..streams import Draw, Floats
 from ..users import Users, unit
 from ..world import World
@@ -47,5 +47,4 @@ class SeasonalDrift(Drift):
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
         phase, season = users.state["phase"], users.state["season"]
-        weight, turns = np.float32(self.weight), np.float32(1 / self.period)
-        kernels.add_waves(interest, users.clock, phase, season, weight, turns)
+        bonuses.add_waves(interest, users.clock, phase, season, self.weight, 1 / self.period)

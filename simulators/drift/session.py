@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses, draws
 from ..response import Outcome
 from ..streams import Draw, Floats
 from ..users import Users, project
@@ -55,27 +54,28 @@ class SessionInterest(Drift):
         uniform = draw.extra(rows, self.name, steps + 2 * _SESSIONS)
         ends = uniform[:, :steps] < self.hazard(self.half_life)
         number = np.minimum(np.cumsum(ends, axis=1), _SESSIONS - 1)  # [B, H]
-        draws = uniform[:, steps:].reshape(len(users), _SESSIONS, 2)
-        draws = np.ascontiguousarray(draws.transpose(1, 2, 0))  # [sessions, 2, B]
-        draws[0, 1] = draws[0, 0]  # no topic comes before the first
-        chain = pick(self._own_topics(world, users.anchor), draws[:, 1]).astype(np.int32)
-        for i in range(1, _SESSIONS):
-            chain[i] = self._next(world, chain[i - 1], draws[i], chain[i])
+        drawn = uniform[:, steps:].reshape(len(users), _SESSIONS, 2)
+        drawn = np.ascontiguousarray(drawn.transpose(1, 2, 0))  # [sessions, 2, B]
+        drawn[0, 1] = drawn[0, 0]  # no topic comes before the first
+        chain = pick(self._own_topics(world, users.anchor), drawn[:, 1]).astype(np.int32)
+        draws.follow(chain, drawn[1:], self.following, world.successors)
         topics = np.take_along_axis(chain.T, number, axis=1)
         past.state["session"] = topics.reshape(-1)
         users.state["session"] = topics[:, -1].copy()
 
     def tilt(self, world: World, users: Users, interest: Floats) -> None:  # noqa: D102
-        kernels.add_rows(interest, _pulls(world, self.weight), users.state["session"])
+        bonuses.add_rows(interest, _pulls(world, self.weight), users.state["session"])
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         uniform = draw[self.name]
         rows = (uniform[:, 0] < self.ending(outcome.grade)).nonzero()[0]
         if len(rows):
-            session = users.state["session"]
-            _, *draws = uniform[rows].T
-            own = pick(self._own_topics(world, users.anchor[rows]), draws[1])
-            session[rows] = self._next(world, session[rows], draws, own)
+            session, drawn = users.state["session"], uniform[rows, 1:].T.copy()
+            chain = np.empty((2, len(rows)), np.int32)
+            chain[0] = session[rows]
+            chain[1] = pick(self._own_topics(world, users.anchor[rows]), drawn[1])
+            draws.follow(chain, drawn[None], self.following, world.successors)
+            session[rows] = chain[1]
 
     def own_topics(self, affinity: Floats) -> Floats:
         """[..., C] <a, c_k> of users -> [..., C] probability of the topics they come up with."""
@@ -109,13 +109,6 @@ class SessionInterest(Drift):
 
     def _own_topics(self, world: World, anchor: Floats) -> Floats:
         return np.exp(np.float32(self.focus) * project(anchor, world.centers))
-
-    def _next(
-        self, world: World, topic: np.ndarray, uniform: Sequence[Floats], own: np.ndarray
-    ) -> np.ndarray:
-        """[B] the topics that follow, or ``own`` [B]; ``uniform``: two numbers [B] a user."""
-        branch = (uniform[1] * 2).astype(np.int64)
-        return np.where(uniform[0] < self.following, world.successors[topic, branch], own)
 
 
 @lru_cache(maxsize=16)

@@ -9,11 +9,11 @@ from zlib import crc32
 
 import numpy as np
 
-from ..compiled import kernels
+from ..compiled import bonuses
 from ..streams import Floats
 from ..users import Users
 from ..world import CYCLE, World
-from .base import Drift, hour
+from .base import Drift
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrendShock(Drift):
         return self._weaker(strength, "size")
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        kernels.add_rows(bonus, trends(self, world), hour(users, CYCLE))
+        bonuses.add_by_hour(bonus, trends(self, world), users.clock)
 
 
 @lru_cache(maxsize=16)
