@@ -117,9 +117,10 @@ class Session:
         assert self.users is not None
         slates = self.users.patience / np.float32(self.simulator.domain.patience.loss or 1)
         order = np.argsort(np.minimum(self.horizon - self.users.step, slates))
+        seeds, episodes = self.seeds[order].tolist(), self.episodes[order].tolist()
         for further in count():
-            for row in order.tolist():
-                yield int(self.seeds[row]), int(self.episodes[row]) + further
+            for seed, episode in zip(seeds, episodes, strict=True):
+                yield seed, episode + further
 
     def step(self, action: object) -> Transition:
         """One request of every user.
@@ -137,7 +138,7 @@ class Session:
             info["oracle_reward"] = self.simulator.best_slate(self.users)[1]
         outcome, left = self.simulator.step(self.users, slates)
         info["left"] = left
-        left = left & self.leaving
+        left = left.copy() if self.leaving else np.zeros_like(left)
         self._write(outcome)
         info["shift"] = self.users.shifted.copy()
         if self.diagnostics:

@@ -126,19 +126,19 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
             reward[waiting], left[waiting], timed_out[waiting] = 0, False, False
             _replace(info, waiting, self.session.begin_info(waiting))
         self._ended = left | timed_out
-        observation = self.session.observe()
         final: Infos = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
-            final = self._autoreset(observation, info)
-        return observation, reward, left, timed_out, self._infos(info, self._all) | final
+            final = self._autoreset(info)
+        infos = self._infos(info, self._all) | final
+        return self.session.observe(), reward, left, timed_out, infos
 
-    def _autoreset(self, observation: Observation, info: dict[str, npt.NDArray[Any]]) -> Infos:
-        """Begins the episodes that follow, in place; returns what the ended ones ended with."""
+    def _autoreset(self, info: dict[str, npt.NDArray[Any]]) -> Infos:
+        """Begins the episodes that follow; returns what the ended ones ended with."""
         rows = np.flatnonzero(self._ended)
-        last = {key: value[rows] for key, value in observation.items()}
+        last = self.session.observe(rows)
         final_obs = np.full(self.num_envs, None, object)
-        for place, row in enumerate(rows):
-            final_obs[row] = {key: value[place] for key, value in last.items()}
+        for row, parts in zip(rows.tolist(), zip(*last.values(), strict=True), strict=True):
+            final_obs[row] = dict(zip(last, parts, strict=True))
         final: Infos = {
             "final_obs": final_obs,
             "_final_obs": self._ended.copy(),
@@ -146,7 +146,6 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
             "_final_info": self._ended.copy(),
         }
         self.session.begin(rows)
-        _replace(observation, rows, self.session.observe(rows))
         _replace(info, rows, self.session.begin_info(rows))
         self._ended = np.zeros(self.num_envs, bool)
         return final

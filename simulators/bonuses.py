@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .kernels import compiled
+from .kernels import REMAINDER, compiled
 
 if TYPE_CHECKING:
     from .kernels import Real
@@ -96,16 +96,18 @@ def add_by_use(
     weight: Real,
 ) -> None:
     """Adds weight ln(1 + sum power[age]) over the places of ``taken`` [B, P] that hold the item."""
+    seen = np.full(REMAINDER + 1, -1, np.int32)  # who had an item of this remainder last
     for user in range(len(utility)):
-        known = np.uint64(0)  # bit i: some item taken is i modulo 64
+        some = False
         for place in range(taken.shape[1]):
             if taken[user, place] >= 0:
-                known |= np.uint64(1) << np.uint64(taken[user, place] & 63)
-        if known == 0:
+                seen[np.uint32(taken[user, place]) & REMAINDER] = user
+                some = True
+        if not some:
             continue
         for i in range(utility.shape[1]):
             item = items[user, i]
-            if (known >> np.uint64(item & 63)) & np.uint64(1) == 0:
+            if seen[np.uint32(item) & REMAINDER] != user:
                 continue
             activation = _ONE
             for place in range(taken.shape[1]):

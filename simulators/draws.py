@@ -229,6 +229,30 @@ def follow(chain: np.ndarray, uniform: Floats, following: Real, successors: np.n
 
 
 @compiled
+def move_on(
+    topic: np.ndarray,
+    rows: np.ndarray,
+    uniform: Floats,
+    own: Floats,
+    following: Real,
+    successors: np.ndarray,
+) -> None:
+    """Lets other topics follow those of users ``rows`` [n], ``topic`` [B], in place.
+
+    As ``follow``; or else they are drawn by ``own`` weights [n, C]. Three ``uniform`` numbers
+    [B, 3] a user, the first of which is not looked at.
+    """
+    chain, drawn = np.empty((2, len(rows)), topic.dtype), np.empty((1, 2, len(rows)), np.float32)
+    for i in range(len(rows)):
+        chain[0, i] = topic[rows[i]]
+        drawn[0, 0, i], drawn[0, 1, i] = uniform[rows[i], 1], uniform[rows[i], 2]
+    chain[1] = pick(own, drawn[0, 1:])[0]
+    follow(chain, drawn, following, successors)
+    for i in range(len(rows)):
+        topic[rows[i]] = chain[1, i]
+
+
+@compiled
 def ask(
     request: np.ndarray,
     uniform: Floats,

@@ -25,7 +25,7 @@ _summing = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"
 _ZERO, _ONE, _TWO_PI = np.float32(0), np.float32(1), np.float32(2 * np.pi)
 _NEVER = np.float32(-np.inf)
 _LEAST = np.float32(1e-12)  # a shorter vector has no direction
-_REMAINDER = np.uint32(1023)  # ids of items are told apart by their low bits first
+REMAINDER = np.uint32(1023)  # ids of items are told apart by their low bits first
 
 
 @_summing
@@ -148,10 +148,10 @@ def write_feedback(feedback: Floats, choice: np.ndarray, grade: Floats) -> None:
 @compiled
 def drop_repeated(utility: Floats, slates: np.ndarray) -> None:
     """Sets the utility [B, K] of a slot to -inf where an item stands in a slot above it too."""
-    seen = np.full(_REMAINDER + 1, -1, np.int32)  # who had an item of this remainder last
+    seen = np.full(REMAINDER + 1, -1, np.int32)  # who had an item of this remainder last
     for user in range(len(utility)):
         for i in range(utility.shape[1]):
-            mark = np.uint32(slates[user, i]) & _REMAINDER
+            mark = np.uint32(slates[user, i]) & REMAINDER
             if seen[mark] == user:
                 again = False
                 for above in range(i):

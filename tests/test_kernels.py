@@ -81,8 +81,8 @@ def test_taste_moves_and_stays_of_length_one():
 
 
 def test_items_taken_before_are_found_whatever_their_numbers():
-    items = RNG.integers(0, 300, (USERS, SLOTS), np.int32)  # many are equal modulo 64
-    taken = RNG.integers(-1, 300, (USERS, 4), np.int32)
+    items = RNG.integers(0, 9, (USERS, SLOTS), np.int32) * 512  # many are equal modulo 1024
+    taken = RNG.integers(-1, 9, (USERS, 4), np.int32) * 512
     taken[:, 0] = items[:, 2]
     taken_at, step = np.zeros((USERS, 4), np.int64), np.full(USERS, 3)
     utility, power = np.zeros((USERS, SLOTS), np.float32), np.float32([9, 9, 0.5, 9])

@@ -70,12 +70,9 @@ class SessionInterest(Drift):
         uniform = draw[self.name]
         rows = (uniform[:, 0] < self.ending(outcome.grade)).nonzero()[0]
         if len(rows):
-            session, drawn = users.state["session"], uniform[rows, 1:].T.copy()
-            chain = np.empty((2, len(rows)), np.int32)
-            chain[0] = session[rows]
-            chain[1] = pick(self._own_topics(world, users.anchor[rows]), drawn[1])
-            draws.follow(chain, drawn[None], self.following, world.successors)
-            session[rows] = chain[1]
+            session = users.state["session"]
+            own = self._own_topics(world, users.anchor.take(rows, axis=0))
+            draws.move_on(session, rows, uniform, own, self.following, world.successors)
 
     def own_topics(self, affinity: Floats) -> Floats:
         """[..., C] <a, c_k> of users -> [..., C] probability of the topics they come up with."""
