@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from driftrec.simulators import Outcome, Simulator, Users
+from driftrec.simulators.simulator import Mask
 
 from .arrivals import Arrivals
 from .buffers import Buffers
@@ -71,6 +72,7 @@ class Session:
         self._items = (num_users, len(simulator.world.catalog))
         if simulator.items_churn and not copy:
             self._available = np.empty(self._items, np.int8)
+            self._hour = np.full(num_users, -1)  # of which each row of it is
         self._end = simulator.history
         self._arrivals = Arrivals(simulator, min(16 * num_users, 64))
         self.users: Users | None = None
@@ -180,14 +182,17 @@ class Session:
             "time": clock_features(clock),
         }
         if self.simulator.items_churn:
-            observation["available"] = self.simulator.available_at(clock, self._mask(rows))
+            observation["available"] = self._available_to(clock, rows is None)
         return observation
 
-    def _mask(self, rows: Ints | None) -> npt.NDArray[np.int8] | None:
-        """Where to write what is available to all users, if it is all; else None."""
-        if rows is not None:
-            return None
-        return self._own["available"].lend(self._items, np.int8) if self.copy else self._available
+    def _available_to(self, clock: npt.NDArray[np.float32], everybody: bool) -> Mask:
+        if not everybody:
+            return self.simulator.available_at(clock)
+        if self.copy:
+            own = self._own["available"].lend(self._items, np.int8)
+            return self.simulator.available_at(clock, own)
+        self.simulator.update_available(clock, self._available, self._hour)
+        return self._available
 
     def _write(self, outcome: Outcome) -> None:
         if self._end == self._slates.shape[1]:

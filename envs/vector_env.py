@@ -34,7 +34,8 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         autoreset_mode: "SameStep", "NextStep" or "Disabled", or the ``AutoresetMode``.
         copy: whether observations are the caller's own, as in Gymnasium's ``SyncVectorEnv``. Else
             ``slates``, ``feedback`` and ``available`` are views of the environment's memory, good
-            until its next ``step`` or ``reset``: for whoever reads them at once.
+            until its next ``step`` or ``reset`` and not to be written to: for whoever reads them
+            at once.
         domain: and all others, see ``DriftEnv``.
     """
 

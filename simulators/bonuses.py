@@ -78,11 +78,12 @@ def add_by_age(
     utility: Floats, by_age: Floats, born: np.ndarray, clock: Floats, items: np.ndarray
 ) -> None:
     """Adds ``by_age`` [period] of the whole hours from ``born`` [N] to ``clock`` [B]."""
+    period = np.int32(len(by_age))
     for user in range(len(utility)):
-        now = np.int64(np.floor(clock[user])) % len(by_age)
+        now = np.int32(np.int64(np.floor(clock[user])) % period)
         for i in range(utility.shape[1]):
             age = now - born[items[user, i]]
-            utility[user, i] += by_age[age if age >= 0 else age + len(by_age)]
+            utility[user, i] += by_age[np.uint32(age + period if age < 0 else age)]
 
 
 @compiled

@@ -189,6 +189,20 @@ def hours(clock: Floats, period: int) -> np.ndarray:
 
 
 @compiled
+def turn_pages(out: np.ndarray, shown: np.ndarray, table: np.ndarray, clock: Floats) -> None:
+    """Writes the row of ``table`` [hours, N] of the whole hour on the ``clock`` [B] to ``out``.
+
+    Only where ``out`` [B, N] does not hold it yet: ``shown`` [B] are the hours that it holds.
+    """
+    for user in range(len(out)):
+        hour = np.uint32(np.int64(np.floor(clock[user])) % len(table))
+        if hour != shown[user]:
+            shown[user] = hour
+            for i in range(out.shape[1]):
+                out[user, i] = table[hour, i]
+
+
+@compiled
 def clock_hands(clock: Floats, periods: Floats) -> Floats:
     """[B, 2 n] sine and cosine of the turn of a clock [B] within each of ``periods`` [n] hours."""
     out = np.empty((len(clock), 2 * len(periods)), np.float32)

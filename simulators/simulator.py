@@ -236,6 +236,14 @@ class Simulator:
             return np.ones((len(clock), len(self.worth)), np.int8)
         return self._lifecycle.available(self.world, clock, out)
 
+    def update_available(self, clock: Floats, available: Mask, hour: Ints) -> None:
+        """Brings ``available`` [B, N] to the ``clock`` [B]; it is of the ``hour`` [B], -1 for none.
+
+        It becomes what ``available_at`` gives, and only users whose hour is over cost anything.
+        """
+        if self._lifecycle is not None:
+            self._lifecycle.update(self.world, clock, available, hour)
+
     def requests(self, users: Users) -> Ints:
         """[B] what the users ask for now, 0 for nothing in particular."""
         request = users.state.get("request")

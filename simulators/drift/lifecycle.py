@@ -65,6 +65,12 @@ class ItemLifecycle(Drift):
         now = kernels.hours(clock, self.period)
         return alive(self, world).take(now, axis=0, out=out, mode="clip")  # fills in place
 
+    def update(
+        self, world: World, clock: Floats, available: npt.NDArray[np.int8], hour: Ints
+    ) -> None:
+        """Brings ``available`` [B, N] from the ``hour`` [B] that it is of to the ``clock`` [B]."""
+        kernels.turn_pages(available, hour, alive(self, world), clock)
+
     def stock(self, world: World) -> Stock:
         """What each topic has in each hour of the period."""
         tables = timetable(self, world)

@@ -42,15 +42,16 @@ class RepeatConsumption(Drift):
         return self._weaker(strength, "weight")
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
-        for some in (users, past):
-            shape = (len(some), self.memory)
-            some.state["taken"] = np.full(shape, -1, np.int32)
-            some.state["taken_at"] = np.zeros(shape, np.int64)
-            some.state["taken_next"] = np.zeros(len(some), np.int64)
+        shape = (len(users), self.memory)
+        users.state["taken"] = np.full(shape, -1, np.int32)
+        users.state["taken_at"] = np.zeros(shape, np.int64)
+        users.state["taken_next"] = np.zeros(len(users), np.int64)
 
     def item_utility(  # noqa: D102
         self, world: World, users: Users, items: Indices, utility: Floats
     ) -> None:
+        if "taken" not in users.state:  # nothing is remembered in the warm-up
+            return
         taken, taken_at = users.state["taken"], users.state["taken_at"]
         power = _power(self.decay)
         bonuses.add_by_use(utility, items, taken, taken_at, users.step, power, self.weight)

@@ -35,11 +35,12 @@ class Satiation(Drift):
         return self._weaker(strength, "weight")
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
-        for some in (users, past):
-            some.state["satiation"] = np.zeros((len(some), len(world.centers)), np.float32)
+        users.state["satiation"] = np.zeros((len(users), len(world.centers)), np.float32)
 
     def topic_utility(self, world: World, users: Users, bonus: Floats) -> None:  # noqa: D102
-        bonuses.add_scaled(bonus, -self.weight, users.state["satiation"])
+        satiation = users.state.get("satiation")
+        if satiation is not None:  # nobody is tired in the warm-up
+            bonuses.add_scaled(bonus, -self.weight, satiation)
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         rho = 2 ** (-1 / self.half_life)
