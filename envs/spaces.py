@@ -72,11 +72,11 @@ def check_slates(slates: object, num_users: int, simulator: Simulator) -> npt.ND
         raise ValueError(f"action must have shape {expected} (users, slots), got {array.shape}")
     if array.dtype.kind not in "iu":
         raise ValueError(f"action must hold item ids of an integer type, got {array.dtype}")
-    num_items = len(simulator.world.catalog)
-    if not kernels.none_outside(array.astype(np.int64, copy=False), num_items):
+    num_items, ids = len(simulator.world.catalog), np.empty(expected, np.int32)
+    if not kernels.write_ids(ids, array.astype(np.int64, copy=False), num_items):
         bad = array[(array < 0) | (array >= num_items)].flat[0]
         raise ValueError(f"action must hold item ids in [0, {num_items - 1}], got {bad}")
-    return array.astype(np.int32)
+    return ids
 
 
 def clock_features(hours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -142,7 +142,9 @@ def write_feedback(feedback: Floats, choice: np.ndarray, grade: Floats) -> None:
     """Sets ``feedback`` [B, K] to the ``grade`` [B] of the slot of ``choice`` [B] and else to 0."""
     for user in range(len(feedback)):
         for i in range(feedback.shape[1]):
-            feedback[user, i] = grade[user] if i == choice[user] else _ZERO
+            feedback[user, i] = _ZERO
+        if choice[user] < feedback.shape[1]:
+            feedback[user, choice[user]] = grade[user]
 
 
 @compiled
@@ -233,10 +235,11 @@ def pass_request(
 
 
 @compiled
-def none_outside(ids: np.ndarray, size: int) -> bool:
-    """Whether all of ``ids`` [B, K] are in [0, size)."""
+def write_ids(out: np.ndarray, ids: np.ndarray, size: int) -> bool:
+    """Writes ``ids`` [B, K] to ``out``, a narrower type; returns whether all are in [0, size)."""
     good = True
     for user in range(len(ids)):
         for i in range(ids.shape[1]):
             good &= (ids[user, i] >= 0) & (ids[user, i] < size)
+            out[user, i] = ids[user, i]
     return good

@@ -139,10 +139,11 @@ def test_shifted_users_change_places_with_the_taste_they_had_before():
 
 @pytest.mark.parametrize("outside", [-1, 5, 2**40, -(2**40)])
 def test_ids_outside_the_catalogue_are_noticed(outside):
-    ids = np.arange(5)[None].repeat(3, 0)
-    assert kernels.none_outside(ids, 5)
+    ids, out = np.arange(5)[None].repeat(3, 0), np.empty((3, 5), np.int32)
+    assert kernels.write_ids(out, ids, 5)
+    np.testing.assert_array_equal(out, ids)
     ids[1, 3] = outside
-    assert not kernels.none_outside(ids, 5)
+    assert not kernels.write_ids(out, ids, 5)
 
 
 def test_numba_is_loaded_by_the_first_step_only():
