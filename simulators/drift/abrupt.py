@@ -41,7 +41,7 @@ class AbruptShift(Drift):
 
     def begin(self, world: World, users: Users, past: Users, draw: Draw) -> None:  # noqa: D102
         rows = np.arange(len(users))
-        users.state["former"] = draw_anchor(world, rows, draw, "former")  # the past asks for none
+        users.state["former"] = draw_anchor(world, rows, draw, "former")  # the past has no shifts
 
     def move(self, world: World, users: Users, outcome: Outcome, draw: Draw) -> None:  # noqa: D102
         event, kind = draw[self.name].T
