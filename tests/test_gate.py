@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from driftrec.agents.constant import FixedLoop
 from driftrec.envs import ENV_IDS
 from driftrec.experiments.cli import app
+from driftrec.experiments.constant_policies import constant_merits
 from driftrec.experiments.criteria import LADDER, judge, paired_gap
-from driftrec.experiments.gate import GateConfig, constant_merits, describe, run_gate, summary
+from driftrec.experiments.gate import GateConfig, describe, run_gate, summary
 from driftrec.experiments.presets import grid
 from driftrec.experiments.seeds import validation_users
 from driftrec.experiments.worlds import env_ids, law_hash, make_batch
