@@ -1,6 +1,8 @@
 # make demo: train, benchmark and report, in ten minutes.  make test: the tests.  make docs: the site.
 # Another interpreter: make PYTHON=python3.12 demo
 PYTHON ?= python3
+# Processes that run the tests: make WORKERS=8 test
+WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV := .venv/.installed-dev
@@ -32,8 +34,9 @@ models: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/driftrec benchmark --preset demo --out results/demo
 
+# All tests of a file by one process: they share what the first of them made.
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(DEV)
 	$(BIN)/ruff check .

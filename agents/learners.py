@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any
 
 from .episodes import EpisodeAlgorithm
+from .fresh import weights_follow
 from .networks import NETWORKS
 from .platform import Platform
 from .policy import ItemTable
@@ -124,4 +125,5 @@ def load_learner(path: str, env: Any = None) -> EpisodeAlgorithm:
     name = (data or {}).get("algorithm_name")
     if name not in ALGORITHMS:
         raise ValueError(f"path must be a model saved by driftrec, got {path!r}")
-    return ALGORITHMS[name].load(path, env=env, device="cpu")
+    with weights_follow():
+        return ALGORITHMS[name].load(path, env=env, device="cpu")

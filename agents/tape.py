@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .heads import Draw
-from .policy import available, newest, window
+from .history import available, newest, window
 from .reading import Interest
 
 _TAUGHT = 50  # items that the teacher names at each step

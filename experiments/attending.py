@@ -76,7 +76,7 @@ def _attention(policy: Any, observations: Sequence[Observation]) -> tuple[Floats
     import torch
 
     from driftrec.agents.explain import attention_of
-    from driftrec.agents.policy import newest, window
+    from driftrec.agents.history import newest, window
 
     steps, blocks = len(observations), []
     with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import entr
 
 from .errors import UserError
 from .files import write_atomic
@@ -50,6 +51,9 @@ class EvaluationResult:
         diversity: [B] mean topic distance (1 - cosine) between two items of a slate.
         coverage: share of the catalogue shown to at least one user.
         seconds: wall time.
+        topic_entropy: [B] entropy of the topics that a user was shown over the session, as a share
+            of that of an even spread: 0 is one topic only, 1 all topics alike; None in results
+            from before it was kept.
     """
 
     agent: str
@@ -62,6 +66,7 @@ class EvaluationResult:
     diversity: npt.NDArray[np.float32] = field(repr=False)
     coverage: float
     seconds: float
+    topic_entropy: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def horizon(self) -> int:
@@ -202,6 +207,7 @@ def run_sessions(
         diversity=np.asarray(log.diversity / np.maximum(log.steps, 1), np.float32),
         coverage=float(log.shown.mean()),
         seconds=time.perf_counter() - started,
+        topic_entropy=spread_of(log.topics),
     )
 
 
@@ -218,8 +224,10 @@ class _Log:
         self.steps = np.zeros(users, np.int64)
         self.shown = np.zeros(len(catalog), bool)
         self.present = np.ones(users, bool)
+        self.topics = np.zeros((users, catalog.topics.shape[1]), np.float32)  # how often shown
+        self._shares = catalog.topics  # [N, C]
         norm = np.linalg.norm(catalog.topics, axis=1, keepdims=True)
-        self._topics = catalog.topics / norm  # [N, C]
+        self._units = catalog.topics / norm  # [N, C]
 
     def add(self, step: int, slates: Any, rewards: Any, left: Any, done: Any, infos: Any) -> None:
         here = self.present
@@ -232,7 +240,8 @@ class _Log:
             if kept is not None:
                 kept[step] = _last(infos, key, done)
         self.shown[slates[here].ravel()] = True
-        self.diversity[here] += slate_diversity(self._topics, slates[here])
+        self.diversity[here] += slate_diversity(self._units, slates[here])
+        self.topics[here] += self._shares[slates[here]].sum(1)
         self.steps[here] += 1
         self.present = here & ~left
 
@@ -255,6 +264,20 @@ def slate_diversity(
     total = topics[slates].sum(1)  # [B, C]
     cosine = ((total**2).sum(1) - size) / (size * (size - 1))
     return np.asarray(1 - cosine, np.float32)
+
+
+def spread_of(shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Shannon's entropy over that of an even spread.
+
+    Args:
+        shown: [B, C] how often each topic was shown, 0 or more.
+
+    Returns:
+        [B] in [0, 1]; 0 where there is one topic only, or nothing was shown.
+    """
+    share = shown / np.maximum(shown.sum(1, keepdims=True), 1e-9)
+    even = np.log(max(shown.shape[1], 2))
+    return np.asarray(entr(share).sum(1) / even, np.float32)
 
 
 def _last(infos: Mapping[str, Any], key: str, done: npt.NDArray[np.bool_]) -> Any:

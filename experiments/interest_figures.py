@@ -20,6 +20,11 @@ from .figures import (
     styled,
 )
 
+SLATES = {
+    "coverage": "share of the\ncatalogue shown",
+    "diversity": "distance within\na slate",
+    "topic_entropy": "spread over topics\nin a session",
+}
 LAYER_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
 
 
@@ -55,10 +60,11 @@ def displacement(table: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def slates(table: pd.DataFrame, title: str = "") -> Figure:
-    """How much of the catalogue agents show, and how unlike the items of a slate are.
+    """What agents show: how much of the catalogue, how unlike items, how many topics.
 
     Args:
-        table: columns agent, kind, coverage, diversity; each between 0 and 1.
+        table: columns agent, kind, coverage, diversity and topic_entropy, each between 0 and 1; the
+            last has no panel where any agent's is NaN.
         title: of the figure.
     """
     color_of = Colors()
@@ -66,21 +72,21 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
     table = table.assign(color=colors).sort_values("coverage", ignore_index=True)
     figure = Figure(figsize=(WITH_LABELS, 1.0 + 0.25 * len(table)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
-    left, right = figure.subplots(1, 2, sharey=True)
-    for row, line in enumerate(table.itertuples(index=False)):
-        color = str(line.color)
-        for axes, value in ((left, float(line.coverage)), (right, float(line.diversity))):
+    names = {column: name for column, name in SLATES.items() if table[column].notna().all()}
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, (column, name) in zip(panels, names.items(), strict=True):
+        lines = zip(table[column], table["kind"], table["color"], strict=True)
+        for row, (value, kind, color) in enumerate(lines):
             axes.plot([0, value], [row, row], color=color, linewidth=1.2)
-            axes.plot(value, row, MARKERS[str(line.kind)], color=color, markersize=4.5)
+            axes.plot(value, row, MARKERS[kind], color=color, markersize=4.5, clip_on=False)
             axes.text(value + 0.07, row, f"{value:.2f}", va="center", color=color, fontsize=8)
-    for axes, name in ((left, "share of the catalogue shown"), (right, "distance within a slate")):
-        axes.set_xlim(0, 1.25)
+        axes.set_xlim(0, 1.3)
         axes.set_xticks([0, 0.5, 1])
         axes.set_xlabel(name)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-    left.set_yticks(range(len(table)), list(table["agent"]))
-    left.set_ylim(-0.6, len(table) - 0.4)
+    panels[0].set_yticks(range(len(table)), list(table["agent"]))
+    panels[0].set_ylim(-0.6, len(table) - 0.4)
     return figure
 
 

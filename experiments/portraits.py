@@ -26,6 +26,7 @@ from .attending import attends, attention_table
 from .figures import save
 from .following import Followed, follow
 from .presets import KINDS, label
+from .results import mean_entropy
 from .runs import MODEL, load_agent, read_run
 from .seeds import test_users
 from .worlds import NAMESPACE, check_env_id, make_batch
@@ -110,13 +111,14 @@ def displacement_table(tracks: Tracks) -> pd.DataFrame:
 
 
 def slates_table(tracks: Tracks) -> pd.DataFrame:
-    """Columns agent, kind, coverage, diversity: means over training seeds."""
+    """Columns agent, kind, coverage, diversity, topic_entropy: means over training seeds."""
     rows = [
         {
             "agent": name,
             "kind": kind_of(name),
             "coverage": np.mean([t.result.coverage for t in row]),
             "diversity": np.mean([t.result.diversity.mean() for t in row]),
+            "topic_entropy": mean_entropy(t.result for t in row),
         }
         for name, row in tracks.items()
     ]

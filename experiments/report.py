@@ -1,4 +1,4 @@
-"""A benchmark's report: findings computed from the results, one table, three figures."""
+"""A benchmark's report: findings computed from the results, one table, four figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .figures import recovery as draw_recovery
 from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
+from .interest_figures import slates as draw_slates
 from .page import Page
 from .pretraining import PRETRAINING, describe_stages, stages
 from .recovery import AFTER
@@ -40,6 +41,9 @@ CAPTIONS = {
     "recovery": "Expected reward of the slates shown, as a share of the best possible, around an "
     "abrupt shift of interest (95 % band over shifts), of all users: those who would have left are "
     "kept, or the worst agents would be measured on the few whom they serve well.",
+    "slates": "What was shown: the share of the catalogue that any user of an evaluation met, the "
+    "mean topic distance (1 - cosine) between two items of a slate, and the entropy of the topics "
+    "that a user was shown in a session, 1 where all came alike. None is good or bad in itself.",
 }
 NOTES = (
     "score: interquartile mean of return / horizon over test users and training seeds, with its "
@@ -98,7 +102,7 @@ def write_report(results: BenchmarkResults) -> Report:
 
 
 def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw the three figures of a benchmark into ``folder``."""
+    """Draw the four figures of a benchmark into ``folder``."""
     env = results.settings["env"].removeprefix("driftrec/")
     curves, around = training_curves(run_folders(results)), recovery_table(results)
     learned = set(table.loc[table["kind"] == "learned", "agent"])
@@ -108,6 +112,7 @@ def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) 
         "reward_curves": reward_curves(curves, reference_levels(results), f"{env}: training"),
         "scores": draw_scores(table, f"{env}: {users:,} test users"),
         "recovery": draw_recovery(around, f"{env}: around an abrupt shift"),
+        "slates": draw_slates(table, f"{env}: slates shown to {users:,} test users"),
     }
     for name, figure in drawn.items():
         save(figure, folder / f"{name}.png")

@@ -145,7 +145,7 @@ def score_table(results: BenchmarkResults) -> pd.DataFrame:
     Columns: agent, kind, training_seeds, score (interquartile mean), low, high, mean, normalized
     (0 = static-interest, 1 = oracle), recovery_steps, before_shift and after_shift (share of the
     best possible reward in the 10 steps before and after a shift), shifts, coverage, diversity,
-    steps_stayed.
+    steps_stayed, topic_entropy (NaN where the evaluations did not keep it).
     """
     rows = []
     for agent in results.agents:
@@ -166,11 +166,18 @@ def score_table(results: BenchmarkResults) -> pd.DataFrame:
                 "coverage": np.mean([r.coverage for r in agent.flat]),
                 "diversity": np.mean([r.diversity.mean() for r in agent.flat]),
                 "steps_stayed": np.mean([r.length.mean() for r in agent.flat]),
+                "topic_entropy": mean_entropy(agent.flat),
             }
         )
     table = pd.DataFrame(rows).sort_values("score", ascending=False, ignore_index=True)
     table.insert(7, "normalized", normalized(table))
     return table
+
+
+def mean_entropy(results: Iterable[EvaluationResult]) -> float:
+    """Mean over users of ``topic_entropy``; NaN where a result does not have it."""
+    kept = [r.topic_entropy for r in results]
+    return float(np.mean([np.nan if part is None else part.mean() for part in kept]))
 
 
 def normalized(table: pd.DataFrame) -> pd.Series:

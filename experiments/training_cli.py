@@ -26,110 +26,30 @@ from .options import (
     refuse_beside,
 )
 from .training_ends import show_training
+from .training_options import (
+    Backbone,
+    Delta,
+    DeviceMap,
+    EarlyStop,
+    Epsilon,
+    Finetune,
+    From,
+    Lora,
+    MaybeAgent,
+    MaybeAlgo,
+    MaybeOut,
+    NumEnvs,
+    PretrainSteps,
+    Privileged,
+    Resume,
+    Text,
+    Track,
+    backbone_options,
+    private,
+    with_tuned,
+)
 
 AGENT, LOGGED_RATE = "interest-attention", 1e-3
-MaybeAgent = Annotated[
-    str | None,
-    typer.Option(
-        "--agent",
-        help="Policy: interest-attention (the default), attention (without interest), "
-        "static-attention (reads the warm-up only), gru or mlp.",
-    ),
-]
-MaybeOut = Annotated[Path | None, typer.Option("--out", help="Run folder, new.")]
-Resume = Annotated[
-    Path | None,
-    typer.Option("--resume", help="Go on with this interrupted run, with its own settings."),
-]
-From = Annotated[
-    Path | None,
-    typer.Option(
-        "--from", help="Start from this run's model, in its world; pretrain no more unless told."
-    ),
-]
-MaybeAlgo = Annotated[
-    str | None,
-    typer.Option("--algo", help="ppo (unless settings say other), reinforce or slateq."),
-]
-NumEnvs = Annotated[int, typer.Option("--num-envs", min=1, help="Users at once.")]
-EarlyStop = Annotated[
-    int,
-    typer.Option(
-        "--early-stop", min=0, help="End after so many validations without a new best; 0: never."
-    ),
-]
-Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        help="Tell wandb or mlflow too, offline, of what TensorBoard is told; repeatable.",
-    ),
-]
-PretrainSteps = Annotated[
-    int | None,
-    typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
-]
-Privileged = Annotated[
-    bool,
-    typer.Option(
-        "--privileged/--log-only",
-        help="Pretrain on the users' true utilities (targets, never inputs), or on feedback alone.",
-    ),
-]
-Epsilon = Annotated[
-    float | None,
-    typer.Option(
-        "--epsilon",
-        help="Read the log once, by differentially private steps that spend at most this; items "
-        "are known by the catalogue alone, and all else is learned from simulated users.",
-    ),
-]
-Delta = Annotated[
-    float | None,
-    typer.Option("--delta", help="Probability that --epsilon may fail; default 0.1 / users."),
-]
-Text = Annotated[
-    str | None,
-    typer.Option(
-        "--text",
-        help="Know items by their text through a language model (minilm, smollm2, a folder, a hub "
-        "name) in place of vectors fitted on a log.",
-    ),
-]
-Backbone = Annotated[
-    str | None,
-    typer.Option(
-        "--backbone",
-        help="Read the episode with a pretrained language model (minilm, smollm2, a folder, a hub "
-        "name) in place of the small transformer; frozen unless told.",
-    ),
-]
-Finetune = Annotated[
-    bool,
-    typer.Option(
-        "--finetune",
-        help="Train the backbone's own weights too, at 1e-5 after a warm-up (--option "
-        "finetune_rate=..., finetune_warmup=...).",
-    ),
-]
-Lora = Annotated[
-    int, typer.Option("--lora", min=0, help="Rank of adapters to train in the backbone; 0: none.")
-]
-DeviceMap = Annotated[
-    str | None,
-    typer.Option(
-        "--device-map",
-        help="Where the backbone's layers lie, for one larger than a device: auto, cpu, ...",
-    ),
-]
-
-
-def backbone_options(
-    backbone: str | None, finetune: bool, lora: int, device_map: str | None
-) -> dict[str, Any]:
-    """The options of the network that were given."""
-    named = {"backbone": backbone, "finetune": finetune, "lora": lora, "device_map": device_map}
-    return {name: value for name, value in named.items() if value}
 
 
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
@@ -285,34 +205,3 @@ def pretrain(
         early_stop=early_stop,
     )
     show_training(training.train(config, progress=False if as_json else None), as_json)
-
-
-def private(epsilon: float | None, delta: float | None) -> dict[str, Any]:
-    """Options of a learner whose log must not tell of its users.
-
-    Raises:
-        ValueError: for a delta without an epsilon.
-    """
-    if epsilon is None:
-        if delta is not None:
-            raise ValueError(f"delta must come with an epsilon, got {delta} alone")
-        return {}
-    given = {"epsilon": epsilon, "items": "catalogue"}
-    return given if delta is None else {**given, "delta": delta}
-
-
-def with_tuned(
-    settings: Path | None, agent: str | None, algo: str | None, options: dict[str, Any]
-) -> tuple[str | None, str | None, dict[str, Any]]:
-    """Agent, algorithm and options as tuned where there are settings; what was given counts first.
-
-    Raises:
-        ValueError: where the settings are of another agent or algorithm than was asked for.
-    """
-    if settings is None:
-        return agent, algo, options
-    from .settings import read_settings
-
-    tuned = read_settings(settings)
-    tuned.check(agent, algo)
-    return tuned.agent, tuned.algo, {**tuned.options, **options}

@@ -22,7 +22,7 @@ from .options import (
     echo_json,
     env_options,
 )
-from .training_cli import NumEnvs, PretrainSteps, Privileged
+from .training_options import NumEnvs, PretrainSteps, Privileged
 
 if TYPE_CHECKING:
     from .tune import TuneResult

@@ -361,7 +361,8 @@ def test_a_benchmark_resumes_with_the_same_numbers(tmp_path: Path) -> None:
     assert again["findings"] == first["findings"]
     assert "settings (env_options, world differ)" in refuse(*command[:3], "--horizon", "31")
     drawn = succeed("plot", out, "--out", tmp_path / "figures").stdout.split()
-    assert [Path(p).name for p in drawn] == ["reward_curves.png", "scores.png", "recovery.png"]
+    figures = ["reward_curves.png", "scores.png", "recovery.png", "slates.png"]
+    assert [Path(p).name for p in drawn] == figures
 
 
 def test_benchmark_and_plot_refuse_what_they_do_not_know(tmp_path: Path) -> None:

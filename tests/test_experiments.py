@@ -19,6 +19,7 @@ from driftrec.experiments.evaluate import (
     evaluate,
     run_sessions,
     slate_diversity,
+    spread_of,
 )
 from driftrec.experiments.recovery import recovery, shifts_of
 from driftrec.experiments.worlds import parse_options
@@ -130,6 +131,26 @@ def test_keeping_users_changes_no_score(agent: str) -> None:
 def test_coverage_and_diversity_by_hand(result: EvaluationResult) -> None:
     assert result.coverage == 0.75  # items 0, 2 and 3 of four
     assert result.diversity.tolist() == [1, 1]  # always two different topics
+    assert result.topic_entropy is not None
+    share = np.array([[1 / 2, 1 / 4, 1 / 4], [1 / 2, 3 / 8, 1 / 8]])  # user 0 left after two slates
+    by_hand = -(share * np.log(share)).sum(1) / np.log(3)
+    np.testing.assert_allclose(result.topic_entropy, by_hand, rtol=1e-5)
+
+
+def test_topics_all_alike_are_an_entropy_of_one_and_one_topic_is_none() -> None:
+    shown = np.array([[5, 5, 5], [7, 0, 0], [1, 1, 0], [0, 0, 0]], np.float32)
+    np.testing.assert_allclose(spread_of(shown), [1, 0, np.log(2) / np.log(3), 0], rtol=1e-5)
+    assert spread_of(np.ones((2, 1), np.float32)).tolist() == [0, 0]  # a world of one topic
+
+
+def test_results_from_before_the_entropy_was_kept_are_read(
+    result: EvaluationResult, tmp_path: Path
+) -> None:
+    dataclasses.replace(result, topic_entropy=None).save(tmp_path / "old.npz")
+    result.save(tmp_path / "new.npz")
+    old, new = (EvaluationResult.load(tmp_path / f"{name}.npz") for name in ("old", "new"))
+    assert old.topic_entropy is None and old.diversity.tolist() == result.diversity.tolist()
+    np.testing.assert_array_equal(np.asarray(new.topic_entropy), np.asarray(result.topic_entropy))
 
 
 def test_agent_gets_its_state_back_and_the_true_starts() -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from driftrec.experiments import figures
+from driftrec.experiments import figures, interest_figures
 from driftrec.experiments.benchmark import JOBS, jobs_of
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import EvaluationResult
@@ -64,6 +64,7 @@ def made_up(label: str, level: float, seed: int) -> EvaluationResult:
         label, PRESET.env, seed, rewards.astype(np.float32), shifts,
         rewards.astype(np.float32), np.ones_like(rewards, np.float32),
         np.full(PRESET.users, 0.4, np.float32), 0.25, 1.0,
+        topic_entropy=np.full(PRESET.users, level, np.float32),
     )  # fmt: skip
 
 
@@ -183,10 +184,10 @@ def test_sign_needs_the_whole_interval() -> None:
 def test_report_is_complete_and_self_contained(folder: Path) -> None:
     report = write_report(load_benchmark(folder))
     names = {"report.md", "report.html", "scores.csv"}
-    pictures = {"reward_curves.png", "scores.png", "recovery.png"}
+    pictures = {"reward_curves.png", "scores.png", "recovery.png", "slates.png"}
     assert names | pictures <= {p.name for p in folder.iterdir()}
     html = (folder / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/png;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:)', html)
     markdown = (folder / "report.md").read_text()
     for fact in (
@@ -212,9 +213,25 @@ def test_plot_draws_runs_and_benchmarks(folder: Path, tmp_path: Path) -> None:
     runs = sorted((folder / JOBS / "train").glob("*/"))
     assert plot(runs, tmp_path / "a") == [tmp_path / "a" / "reward_curves.png"]
     both = plot([*runs, folder], tmp_path / "b")
-    assert len(both) == 4 and all(path.is_file() for path in both)
+    assert len(both) == 5 and all(path.is_file() for path in both)
     with pytest.raises(UserError, match="neither a run folder nor a benchmark"):
         plot([tmp_path], tmp_path)
+
+
+def test_slates_are_reported_with_what_evaluations_kept(folder: Path, tmp_path: Path) -> None:
+    results = load_benchmark(folder)
+    table = score_table(results).set_index("agent")
+    assert table.loc["oracle", "topic_entropy"] == pytest.approx(0.9)
+    assert table.loc["static-interest", "topic_entropy"] == pytest.approx(0.3)
+    *others, last = results.agents
+    row = tuple(dataclasses.replace(r, topic_entropy=None) for r in last.sessions[0])
+    older = dataclasses.replace(last, sessions=(row,))
+    mixed = score_table(dataclasses.replace(results, agents=(*others, older)))
+    assert mixed["topic_entropy"].isna().sum() == 1 and mixed["diversity"].notna().all()
+    drawn = [interest_figures.slates(t, "x") for t in (table.reset_index(), mixed)]
+    assert [len(figure.axes) for figure in drawn] == [3, 2]
+    told = {text.get_text() for text in drawn[0].axes[2].texts}
+    assert told == {"0.90", "0.60", "0.50", "0.30"}
 
 
 def test_training_curves_hold_every_seed(folder: Path) -> None:

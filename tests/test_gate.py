@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from driftrec.agents.constant import FixedLoop
 from driftrec.envs import ENV_IDS
 from driftrec.experiments.cli import app
+from driftrec.experiments.constant_policies import constant_merits
 from driftrec.experiments.criteria import LADDER, judge, paired_gap
-from driftrec.experiments.gate import GateConfig, constant_merits, describe, run_gate, summary
+from driftrec.experiments.gate import GateConfig, describe, run_gate, summary
 from driftrec.experiments.presets import grid
 from driftrec.experiments.seeds import validation_users
 from driftrec.experiments.worlds import env_ids, law_hash, make_batch
@@ -26,11 +27,12 @@ PLAIN = "driftrec/DriftingInterest-v0"
 LEVELS = {"random": 1.0, "constant": 2, "static": 4, "adaptive": 6, "filter": 8, "oracle": 10}
 # The whole gate on fewer users, guesses and configurations.
 SMALL = GateConfig(
-    users=48,
+    users=32,
     seeds=3,
     filter_options={"particles": 64, "samples": 32},
     static={"static-interest": grid(gamma=(0.97, 1.0))},
     adaptive={"discounted-linucb": grid(gamma=(0.93, 0.97)), "moving-average": grid(decay=(0.96,))},
+    far_sighted={"oracle": grid(loyalty=(0.0,))},  # of which nothing is said below
 )
 TINY = GateConfig(
     users=6, seeds=2, still_history=8, env_options={"slate_size": 4, "history": 8, "horizon": 5}
@@ -209,7 +211,7 @@ def test_every_environment_tells_good_agents_from_bad_ones(env_id):
 
 
 def test_a_world_without_drift_is_stopped():
-    config = GateConfig(**{**vars(SMALL), "env_options": {"drift": "none"}, "users": 24})
+    config = GateConfig(**{**vars(SMALL), "env_options": {"drift": "none"}, "users": 16})
     report = run_gate(PLAIN, config, progress=False)
     assert not report.passed
     failed = [check.name for check in report.checks if not check.passed]

@@ -80,7 +80,7 @@ def test_attention_is_what_the_agent_had_when_it_was_asked(sessions):
     """One pass over the session gives the last slate shown: its maps are those that were used."""
     import torch
 
-    from driftrec.agents.policy import newest, window
+    from driftrec.agents.history import newest, window
 
     policy, tracked = sessions
     *before, last = tracked.observations

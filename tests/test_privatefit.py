@@ -24,7 +24,9 @@ pytest.importorskip("opacus")
 
 @pytest.fixture(scope="module")
 def users():
-    return BatchVecEnv(make_batch("driftrec/DriftingInterest-v0", 4, {}))
+    return BatchVecEnv(
+        make_batch("driftrec/DriftingInterest-v0", 4, {"history": 20, "horizon": 10})
+    )
 
 
 @pytest.fixture

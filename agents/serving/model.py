@@ -11,6 +11,7 @@ from torch import Tensor
 
 from driftrec.simulators import Catalog
 
+from ..fresh import weights_follow
 from ..network import Network
 from ..networks import NETWORKS
 from .items import Items
@@ -79,7 +80,7 @@ def build(shape: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Network:
     }
     features = weights["features"]
     none = features.new_zeros(len(features))
-    with torch.random.fork_rng(devices=[]):  # weights are drawn, and overwritten
+    with torch.random.fork_rng(devices=[]), weights_follow():  # weights are drawn, and overwritten
         network = cls(features.clone(), none.clone(), none, shape["requests"], cls.Config(**config))
     try:
         network.load_state_dict(dict(weights))
