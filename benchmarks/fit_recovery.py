@@ -134,7 +134,7 @@ def trial(number: int, knob: bool = False) -> dict[str, tuple[float, float, floa
     topic = world.world.topic.astype(np.int64)
     log = free_log(world, USERS, EVENTS, 10**6 + 1000 * number, RHYTHM)
     measured = estimate_drift(log, vectors, topic, resamples=600, nulls=1, seed=number)
-    fitted = calibrate(measured, catalog(), vectors, RHYTHM, seed=10**8 + 1000 * number)
+    fitted = calibrate(measured, catalog(), vectors, RHYTHM, seed=10**8 + 10**5 * number)
     intervals = {
         "half-life": measured.half_life,
         "stable share": measured.stable,
