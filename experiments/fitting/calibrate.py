@@ -209,9 +209,18 @@ def _with_interval(surface: Surface, target: Floats, cov: Floats) -> tuple[Inter
     """Satiation with its interval, and the knobs [K] that come nearest to the log."""
     line, distance = _profile(surface, target, cov)
     best = int((distance + _WEIGHTS**2).argmin())
-    far = distance > distance.min() + _TOLD
-    below, above = np.flatnonzero(far[:best]), np.flatnonzero(far[best:])
-    low = _WEIGHTS[below[-1] + 1 if len(below) else 0]
-    high = _WEIGHTS[best + above[0] - 1 if len(above) else -1]
-    interval = Interval(float(_WEIGHTS[best]), float(low), float(high))
+    limit = distance.min() + _TOLD
+    low, high = (_crossing(distance - limit, best, side) for side in (-1, 1))
+    interval = Interval(float(_WEIGHTS[best]), low, high)
     return interval, _nearest(surface, line, distance)
+
+
+def _crossing(above: Floats, best: int, side: int) -> float:
+    """Where from ``best`` on ``above`` [G] first crosses 0, between two weights; else the last."""
+    way = np.arange(best, len(above) if side > 0 else -1, side)
+    out = np.flatnonzero(above[way] > 0)
+    if len(out) == 0:
+        return float(_WEIGHTS[way[-1]])
+    inside, outside = way[out[0] - 1], way[out[0]]
+    share = -above[inside] / (above[outside] - above[inside])
+    return float(_WEIGHTS[inside] + share * (_WEIGHTS[outside] - _WEIGHTS[inside]))
