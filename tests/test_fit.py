@@ -14,7 +14,7 @@ pa = pytest.importorskip("pyarrow")
 from pyarrow import csv, parquet  # noqa: E402
 
 import driftrec.envs  # noqa: E402, F401
-from driftrec.experiments.fitting.calibrate import _search, calibrate  # noqa: E402
+from driftrec.experiments.fitting.calibrate import calibrate  # noqa: E402
 from driftrec.experiments.fitting.command import FitConfig, fit_command  # noqa: E402
 from driftrec.experiments.fitting.estimate import estimate_drift  # noqa: E402
 from driftrec.experiments.fitting.fidelity import compare  # noqa: E402
@@ -30,6 +30,8 @@ from driftrec.experiments.fitting.preset import Knobs, Measured, measure_users  
 from driftrec.experiments.fitting.public import convert  # noqa: E402
 from driftrec.experiments.fitting.reading import make_log, read_log  # noqa: E402
 from driftrec.experiments.fitting.report import verdict  # noqa: E402
+from driftrec.experiments.fitting.search import search  # noqa: E402
+from driftrec.experiments.fitting.surface import Surface  # noqa: E402
 from driftrec.simulators import Simulator, build_world, load_domain  # noqa: E402
 from driftrec.simulators.drift import (  # noqa: E402
     GradualDrift,
@@ -210,7 +212,7 @@ def test_knobs_that_were_simulated_are_recovered():
     assert found.satiation.low > 0.05
     vectors = world.attributes.astype(float)
     fitted = calibrate(found, world.catalog, vectors, RHYTHM, seed=10**6)
-    assert fitted.satiation.low > 0.15
+    assert 0.05 < fitted.satiation.low < 0.4 < fitted.satiation.high
     assert fitted.satiation.estimate == pytest.approx(0.4, abs=0.2)
     assert abs(fitted.knobs.affinity - 6) < 1
     assert fitted.reached.stable == pytest.approx(found.stable.estimate, abs=0.05)
@@ -224,17 +226,17 @@ def test_knobs_that_answer_for_one_another_are_found_together():
         odds = 0.5 * knobs.fading**2.5 * np.exp(-2.0 * knobs.satiation) * knobs.affinity**0.3
         loss = 0.3 * knobs.satiation + knobs.satiation**2 - 0.8 * np.log(knobs.fading / 0.8)
         level = 0.01 * knobs.affinity**1.8 * np.exp(-1.5 * knobs.satiation)
-        return Measured(level, 1 / (1 + odds), loss)
+        return Measured(level, 1 / (1 + odds), loss, 20.0, {})
 
     for truth in (Knobs(5.0, 1.1, 0.4), Knobs(8.0, 0.5, 0.1), Knobs(6.0, 0.8, 0.0)):
         wanted = measure(truth)
-        found = measure(_search(measure, Knobs(), wanted).knobs)
+        found = measure(search(measure, Knobs(), wanted).knobs)
         assert found.loss == pytest.approx(wanted.loss, abs=0.02)
         assert found.stable == pytest.approx(wanted.stable, abs=0.02)
         assert found.level == pytest.approx(wanted.level, rel=0.02)
     assert len(asked) <= 3 * 12
     welcome = replace(measure(Knobs()), loss=-0.2)  # a topic is the more welcome: no satiation
-    assert _search(measure, Knobs(), welcome).knobs.satiation == 0
+    assert search(measure, Knobs(), welcome).knobs.satiation == 0
 
 
 def test_a_log_with_too_few_events_a_user_is_refused():
@@ -399,3 +401,24 @@ def test_a_fitted_world_is_named_by_its_whole_path(fitted, monkeypatch):
     monkeypatch.chdir(folder.parent)
     assert env_options(more=[f"domain={folder.name}"])["domain"] == str(folder.resolve())
     assert env_options(more=["domain=music"])["domain"] == "music"
+
+
+def test_a_surface_tells_which_knobs_show_what_a_log_shows():
+    rng = np.random.default_rng(0)
+    place = rng.uniform([0.0, -0.5], [2.0, 1.5], (60, 2))
+    shown = np.column_stack([2 * place[:, 0] - place[:, 1], place[:, 1] + place[:, 1] ** 2])
+    shown += rng.normal(0, 0.02, shown.shape)
+    wide = np.full(2, np.inf)
+    plane = Surface.guessed(np.array([1.0, 0.5]), np.ones(2), -wide, np.eye(2), ((1, 1),))
+    surface, true = plane.fitted(place, shown), np.array([1.2, 0.8])
+    wanted = np.array([2 * true[0] - true[1], true[1] + true[1] ** 2])
+    np.testing.assert_allclose(surface(true[None])[0], wanted, atol=0.05)
+    held = np.array([[0.0, 0.4], [0.0, 0.8], [0.0, 1.2]])  # the second knob is given
+    found = surface.nearest(wanted, np.eye(2) * 0.01, held, 1, -wide, wide)
+    np.testing.assert_allclose(found[:, 1], held[:, 1])
+    far = np.abs(wanted - surface(found)).sum(1)
+    assert far.argmin() == 1
+    assert found[1, 0] == pytest.approx(1.2, abs=0.05)
+    doubt = np.sqrt(np.diag(surface.doubt(true)))
+    assert (doubt < 0.02).all()
+    assert (doubt > 0.001).all()

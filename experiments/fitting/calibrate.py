@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +11,26 @@ import numpy.typing as npt
 from driftrec.simulators import Catalog, Domain, Simulator, build_world, load_domain
 
 from ..statistics import Interval
-from .estimate import DriftEstimate, ends_of
+from .estimate import DriftEstimate
 from .free import Rhythm
 from .preset import Knobs, Measured, make_domain, measure_users
+from .search import ANSWER, HIGHEST, LOWEST, figures, knobs_at, place_of, search
+from .surface import Surface
 
 Floats = npt.NDArray[np.float64]
-Measure = Callable[[Knobs], Measured]
-_ROUNDS, _MORE = 10, 2  # simulations at most, and for each end of an interval
-_CLOSE = 0.015  # of every figure of ``_figures``
-_USERS, _MANY = 300, 1000  # simulated in a round, and in the last one
-# How log level, log odds of fading and loss answer to log affinity, log fading and satiation,
-# where the search begins; from simulated users with half-lives of 16 to 20 events.
-_ANSWER = np.array([[1.8, 0.2, -1.1], [0.5, 2.2, -0.85], [-0.3, -0.3, 0.7]])
-_STRIDE = np.array([0.45, 0.45, 0.5])
-_LOWEST = np.array([-np.inf, np.log(0.02), 0.0])
-_HIGHEST = np.array([np.inf, np.log(4.0), 2.0])
+Simulate = Callable[[Floats, int], Floats]
+_USERS, _MANY = 300, 1000  # simulated for a point of the surface, and in the end
+# Around what the search found: log affinity, log fading, satiation, log half-life, share that
+# jumps, and every season's share.
+_SATIATION, _HALF_LIFE, _ABRUPT, _SEASONS = 2, 3, 4, 5
+_BATCHES = (16, 14, 14)  # simulations for the surface
+_UNITS = np.array([0.15, 0.2, 0.25, 0.3, 0.3, 0.04])
+_REACH = 3.0  # times as far
+# Log affinity, log fading and satiation answer for one another; satiation and fading too.
+_BENDS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (2, 3))
+_WEIGHTS = np.linspace(-1.0, 2.0, 301)  # of satiation, that are tested
+# Chi-squared that tells a weight from the log: of the normal quantile at the level of ``ends_of``.
+_TOLD = 2.24**2
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class Calibration:
         domain: the knobs as a domain.
         knobs: found.
         reached: what simulated users measure with them.
-        satiation: weight in logits, with the interval of the log's figure carried over and
-            widened by the noise of the simulation.
+        satiation: weight in logits, with an interval that holds what the log leaves open of all
+            figures and the noise of the simulation. Below 0 where a topic just taken is the more
+            welcome, of which no users are simulated.
     """
 
     domain: Domain
@@ -59,12 +65,14 @@ def calibrate(
 
     Simulates logs of free choices, measures them as the real one was, and moves the knobs until the
     figures agree: indirect inference (Gouriéroux, Monfort & Renault, 1993), so that what the
-    measurement distorts is distorted alike on both sides. The half-life needs none of it: interest
-    that jumps is forgotten at the rate of its jumps, whatever is measured of it.
+    measurement distorts is distorted alike on both sides: a daily cycle, say, which comes and goes
+    with the visits, passes for interest that fades. A search finds the place, and simulations
+    around it tell how the figures answer to the knobs there (``Surface``).
 
-    What one takes the half-life for decides how much satiation a log seems to show, so the interval
-    of satiation is that of both together: the knob is sought at the ends of the intervals of loss
-    and half-life as well, and what lies between is read off for each resample of the users.
+    Satiation's interval inverts a test: it is of the weights for which no other knobs, half-life
+    and seasons included, could be told from the log, by the chi-squared of the figures over the
+    resamples of the log's users and the noise of the simulations. A log of strong interest that
+    soon fades leaves much open: nearly the same figures come of less satiation and less affinity.
 
     Args:
         estimate: of the log.
@@ -74,144 +82,145 @@ def calibrate(
         base: everything else of the domain; None for the plain one.
         seed: of the simulated users.
     """
-    base = base or load_domain("plain")
-    abrupt = estimate.abrupt.estimate
-    seasons = {
-        name: share.estimate
-        for name, share in estimate.seasons.items()
-        if share.low > max(estimate.seasons_null[name], 0)
-    }
+    plain = base or load_domain("plain")
+    names = _told(estimate)
 
-    def measure(knobs: Knobs, half_life: float, users: int = _USERS) -> Measured:
-        domain = make_domain(base, knobs, half_life, abrupt, seasons)
-        world = build_world(catalog, domain.population, None, (), 0)
-        simulator = Simulator(domain, world, slate_size=1, history=1)
-        return measure_users(simulator, vectors, estimate.window, rhythm, half_life, seed, users)
+    def domain(place: Floats) -> Domain:
+        seasons = dict(zip(names, np.maximum(place[_SEASONS:], 0).tolist(), strict=True))
+        half_life = float(np.exp(place[_HALF_LIFE]))
+        return make_domain(plain, knobs_at(place), half_life, float(place[_ABRUPT]), seasons)
 
-    half_life = estimate.half_life.estimate
-    loss = estimate.satiation.estimate
-    target = Measured(estimate.level.estimate, estimate.stable.estimate, loss)
-    found = _search(lambda knobs: measure(knobs, half_life), Knobs(), target)
-    users = max(_MANY, estimate.users)
-    reached = measure(found.knobs, half_life, users)
+    def measure(place: Floats, first: int, users: int = _USERS) -> Measured:
+        world = build_world(catalog, domain(place).population, None, (), 0)
+        simulator = Simulator(domain(place), world, slate_size=1, history=1)
+        yardstick = estimate.half_life.estimate
+        window = estimate.window
+        return measure_users(simulator, vectors, window, rhythm, yardstick, names, first, users)
 
-    def knob(loss: float, half_life: float, users: int = _USERS) -> float:
-        wanted = replace(target, loss=loss)
-        return _satiation(lambda knobs: measure(knobs, half_life, users), found, wanted)
+    def simulate(place: Floats, first: int) -> Floats:
+        found = measure(place, seed + first)
+        seasons = [found.seasons.get(n, place[_SEASONS + k]) for k, n in enumerate(names)]
+        return np.r_[_figures(found), place[_ABRUPT], seasons]
 
-    # Few users of the rounds are off by as much as the many, say.
-    off = found.reached.loss - reached.loss
-    satiation = _with_interval(knob, estimate, off, float(np.sqrt(1 + estimate.users / users)))
-    domain = make_domain(base, found.knobs, half_life, abrupt, seasons)
-    return Calibration(domain, found.knobs, reached, satiation)
+    target, cov = _of_log(estimate, names)
+    rest = target[3:]  # as the log shows it, to begin with
+    found = search(lambda k: measure(np.r_[place_of(k), rest], seed), Knobs(), _wanted(estimate))
+    start = np.r_[place_of(found.knobs), rest]
+    surface = _explore(simulate, start, target, cov, seed)
+    satiation, place = _with_interval(surface, target, cov)
+    reached = measure(place, seed, max(_MANY, estimate.users))
+    return Calibration(domain(place), knobs_at(place), reached, satiation)
 
 
-def _with_interval(
-    knob: Callable[..., float], estimate: DriftEstimate, off: float, wider: float
-) -> Interval:
-    """Satiation with its interval, ``wider`` than that of the resampled users.
+def _told(estimate: DriftEstimate) -> list[str]:
+    """The seasons that are told from chance."""
+    seasons, chance = estimate.seasons, estimate.seasons_null
+    return [name for name, share in seasons.items() if share.low > max(chance[name], 0)]
 
-    Args:
-        knob: satiation that loss and half-life call for, by so many users.
-        estimate: of the log.
-        off: what is to be added to the loss.
-        wider: factor.
-    """
-    loss, half_life = estimate.satiation, estimate.half_life
-    ends = [knob(side, half_life.estimate) for side in (loss.low, loss.estimate, loss.high)]
-    middle = ends[1] + off * (ends[2] - ends[0]) / max(loss.high - loss.low, 1e-9)
-    # Half-lives differ by other users' fates, whose noise must not pass for theirs: by many.
-    others = [knob(loss.estimate, side, _MANY) for side in (half_life.low, half_life.high)]
-    draws = np.interp(estimate.draws[:, 1], [loss.low, loss.estimate, loss.high], ends)
-    draws += np.interp(
-        np.log(estimate.draws[:, 0]),
-        np.log([half_life.low, half_life.estimate, half_life.high]),
-        [others[0] - middle, 0.0, others[1] - middle],
+
+def _of_log(estimate: DriftEstimate, names: list[str]) -> tuple[Floats, Floats]:
+    """The figures of the log [K], and their covariance over its resamples [K, K]."""
+    drawn = estimate.draws
+    columns = (drawn[name] for name in ("level", "stable", "loss", "half_life"))
+    rows = [_figures(Measured(a, b, c, d, {})) for a, b, c, d in zip(*columns, strict=True)]
+    draws = np.column_stack([np.array(rows), drawn["abrupt"], *(drawn[name] for name in names)])
+    seasons = [estimate.seasons[name].estimate for name in names]
+    target = np.r_[_figures(_wanted(estimate)), estimate.abrupt.estimate, seasons]
+    return target, np.cov(draws.T) + 1e-6 * np.eye(len(target))
+
+
+def _wanted(estimate: DriftEstimate) -> Measured:
+    return Measured(
+        estimate.level.estimate,
+        estimate.stable.estimate,
+        estimate.satiation.estimate,
+        estimate.half_life.estimate,
+        {},
     )
-    low, high = (middle + wider * (side - ends[1]) for side in ends_of(draws))
-    return Interval(float(middle), float(low), float(high))
-
-
-# --- the search
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Knobs, what they measure, and ``answer`` [3, 3], how the figures answer to them there."""
-
-    knobs: Knobs
-    reached: Measured
-    answer: Floats
-
-
-def _search(
-    measure: Measure,
-    knobs: Knobs,
-    target: Measured,
-    answer: Floats = _ANSWER,
-    rounds: int = _ROUNDS,
-) -> _Found:
-    """Broyden's method (1965, "A class of methods for solving nonlinear simultaneous equations").
-
-    The knobs answer for one another: satiation makes a weak interest look stable, and interest that
-    fades hides satiation. Moved each for itself they overshoot, the more so the sooner interest
-    fades, and swing for ever.
-    """
-    place, wanted = _place(knobs), _figures(target)
-    reached = measure(knobs)
-    best, nearest = _Found(knobs, reached, answer), np.inf
-    for k in range(rounds):
-        here = _figures(reached)
-        rest = _rest(place, wanted - here)
-        if np.abs(rest).max() < nearest:
-            best, nearest = _Found(_knobs(place), reached, answer), float(np.abs(rest).max())
-        if nearest < _CLOSE or k == rounds - 1:
-            break
-        step = _stride(place, wanted - here, answer)
-        if np.abs(step).max() < 1e-6:
-            break
-        place = place + step
-        reached = measure(_knobs(place))
-        missed = _figures(reached) - here - answer @ step
-        answer = answer + np.outer(missed, step) / (step @ step)
-    return replace(best, answer=answer)
-
-
-def _satiation(measure: Measure, found: _Found, target: Measured) -> float:
-    """Satiation at which ``target`` is measured; below 0, where none is simulated, straight on."""
-    near = _search(measure, found.knobs, target, found.answer, _MORE)
-    rest = _figures(target) - _figures(near.reached)
-    rest[:2] = 0
-    step = np.linalg.lstsq(near.answer, rest, rcond=None)[0]
-    return float(near.knobs.satiation + np.clip(step[2], -5 * abs(rest[2]), 5 * abs(rest[2])))
-
-
-def _stride(place: Floats, rest: Floats, answer: Floats) -> Floats:
-    """The step that the answers call for, within bounds; no satiation below 0."""
-    step = np.linalg.lstsq(answer, rest, rcond=None)[0]
-    if place[2] + step[2] < 0:
-        step[2] = -place[2]
-        step[:2] = np.linalg.lstsq(answer[:2, :2], rest[:2] - answer[:2, 2] * step[2], rcond=None)[
-            0
-        ]
-    step = step / max(1.0, float((np.abs(step) / _STRIDE).max()))
-    return np.clip(place + step, _LOWEST, _HIGHEST) - place
-
-
-def _rest(place: Floats, rest: Floats) -> Floats:
-    """What is left to do: less loss than without satiation is out of reach."""
-    return np.array([*rest[:2], max(rest[2], 0.0) if place[2] <= 0 else rest[2]])
-
-
-def _place(knobs: Knobs) -> Floats:
-    return np.array([np.log(knobs.affinity), np.log(knobs.fading), knobs.satiation])
-
-
-def _knobs(place: Floats) -> Knobs:
-    return Knobs(float(np.exp(place[0])), float(np.exp(place[1])), float(place[2]))
 
 
 def _figures(measured: Measured) -> Floats:
-    stable = float(np.clip(measured.stable, 0.02, 0.98))
-    level = max(measured.level, 1e-9)
-    return np.array([np.log(level), np.log((1 - stable) / stable), measured.loss])
+    level, odds, loss = figures(measured)
+    return np.array([level, odds, -np.log(1 - min(loss, 0.95)), np.log(measured.half_life)])
+
+
+# --- the surface
+
+
+def _explore(simulate: Simulate, start: Floats, target: Floats, cov: Floats, seed: int) -> Surface:
+    """Simulates around ``start``, and again around where the surface so far is like the log."""
+    rng = np.random.default_rng([seed, 6])
+    size = len(start)
+    unit = _UNITS[np.minimum(np.arange(size), _SEASONS)]
+    answers = np.eye(size)
+    answers[:3, :3] = ANSWER
+    least = np.full(size, -np.inf)
+    least[_SATIATION:] = [0.0, -np.inf, *np.zeros(size - _ABRUPT)]
+    middle = start
+    places, known = np.zeros((0, size)), np.zeros((0, size))
+    for count in _BATCHES:
+        surface = Surface.guessed(middle, unit, least, answers, _BENDS)
+        tried = _within(surface, middle + unit * rng.uniform(-1, 1, (count, size)))
+        first = _USERS * (1 + len(places))
+        shown = [simulate(place, first + _USERS * i) for i, place in enumerate(tried)]
+        places, known = np.vstack([places, tried]), np.vstack([known, shown])
+        surface = surface.fitted(places, known)
+        middle = _nearest(surface, *_profile(surface, target, cov))
+    return surface
+
+
+def _within(surface: Surface, places: Floats) -> Floats:
+    """Where users can be simulated; satiation below 0 is mirrored, so that its effect is seen."""
+    places = np.clip(places, *_bounds(surface))
+    places[:, _SATIATION] = np.abs(places[:, _SATIATION])
+    places[:, _ABRUPT] = np.minimum(places[:, _ABRUPT], 1)
+    return np.maximum(places, surface.least)
+
+
+def _bounds(surface: Surface) -> tuple[Floats, Floats]:
+    """Not beyond what the surface can tell of all knobs but satiation."""
+    least, most = surface.middle - _REACH * surface.unit, surface.middle + _REACH * surface.unit
+    least[1], most[1] = max(least[1], LOWEST[1]), min(most[1], HIGHEST[1])
+    least[_SATIATION], most[_SATIATION] = _WEIGHTS[0], _WEIGHTS[-1]
+    least[_ABRUPT], most[_ABRUPT] = -1.0, 2.0  # beyond 0 and 1 straight on
+    return least, most
+
+
+def _profile(surface: Surface, target: Floats, cov: Floats) -> tuple[Floats, Floats]:
+    """For each satiation the other knobs [G, K] that come nearest to the log, and how near [G]."""
+    place = np.repeat(surface.middle[None], len(_WEIGHTS), axis=0)
+    place[:, _SATIATION] = _WEIGHTS
+    place = surface.nearest(target, cov, place, _SATIATION, *_bounds(surface))
+    rest = target - surface(place)
+    far = np.einsum("gk,gk->g", rest, np.linalg.solve(cov, rest.T).T)
+    cov = cov + surface.doubt(place[far.argmin()])  # simulations are as little sure everywhere
+    return place, np.einsum("gk,gk->g", rest, np.linalg.solve(cov, rest.T).T)
+
+
+def _nearest(surface: Surface, line: Floats, distance: Floats) -> Floats:
+    """[K] the knobs on ``line`` [G, K] nearest to the log; of what it does not tell, little."""
+    best = line[(distance + np.maximum(_WEIGHTS, 0) ** 2).argmin()]
+    if best[_SATIATION] < 0:
+        best = line[np.abs(_WEIGHTS).argmin()]
+    return _within(surface, best[None])[0]
+
+
+def _with_interval(surface: Surface, target: Floats, cov: Floats) -> tuple[Interval, Floats]:
+    """Satiation with its interval, and the knobs [K] that come nearest to the log."""
+    line, distance = _profile(surface, target, cov)
+    best = int((distance + _WEIGHTS**2).argmin())
+    limit = distance.min() + _TOLD
+    low, high = (_crossing(distance - limit, best, side) for side in (-1, 1))
+    interval = Interval(float(_WEIGHTS[best]), low, high)
+    return interval, _nearest(surface, line, distance)
+
+
+def _crossing(above: Floats, best: int, side: int) -> float:
+    """Where from ``best`` on ``above`` [G] first crosses 0, between two weights; else the last."""
+    way = np.arange(best, len(above) if side > 0 else -1, side)
+    out = np.flatnonzero(above[way] > 0)
+    if len(out) == 0:
+        return float(_WEIGHTS[way[-1]])
+    inside, outside = way[out[0] - 1], way[out[0]]
+    share = -above[inside] / (above[outside] - above[inside])
+    return float(_WEIGHTS[inside] + share * (_WEIGHTS[outside] - _WEIGHTS[inside]))

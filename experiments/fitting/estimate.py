@@ -18,7 +18,15 @@ from .habits import (
     topic_sums,
     visits,
 )
-from .interest import LAGS, InterestFit, between_sums, fit_between, fit_interest, interest_sums
+from .interest import (
+    LAGS,
+    InterestFit,
+    between_sums,
+    fit_between,
+    fit_interest,
+    interest_sums,
+    stable_share,
+)
 from .reading import EventLog
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +55,9 @@ class DriftEstimate:
         seasons: share of interest that goes round with the day and with the week.
         seasons_null: 97.5 % quantile of the same with the phases of each cycle shuffled.
         visits: how events lie in time.
-        draws: [R, 2] half-life and satiation in each resample of the users.
+        draws: [R] of each figure by which users are calibrated, in each resample of the users:
+            level, half_life, abrupt and the seasons; and, with the half-life of the whole log,
+            stable and loss.
     """
 
     users: int
@@ -66,7 +76,7 @@ class DriftEstimate:
     seasons: dict[str, Interval]
     seasons_null: dict[str, float]
     visits: Visits
-    draws: Floats
+    draws: dict[str, Floats]
 
     @property
     def order_is_evidence(self) -> bool:
@@ -105,8 +115,18 @@ def estimate_drift(
     between = fit_between(*between_sums(log, vectors, sums.window), weight)
     interest = fit_interest(sums, weight)
     shuffled = fit_interest(interest_sums(log.shuffled(seed), vectors, sums.window), weight[:1])
-    satiation = fit_satiation(topic_sums(measured, topic), weight, interest.half_life)
+    topics = topic_sums(measured, topic)
+    satiation = fit_satiation(topics, weight, interest.half_life)
+    same = np.full(len(weight), interest.half_life[0])
     seasons, chance = _seasons(measured, vectors, weight, interest.level, nulls)
+    draws = {
+        "level": interest.level,
+        "stable": stable_share(interest.curve, float(same[0]), sums.window),
+        "loss": fit_satiation(topics, weight, same).loss,
+        "half_life": interest.half_life,
+        "abrupt": interest.abrupt,
+        **seasons,
+    }
     return DriftEstimate(
         users=len(sums.users),
         window=sums.window,
@@ -116,21 +136,21 @@ def estimate_drift(
         between=interval(between),
         satiation=interval(satiation.loss),
         lift=interval(satiation.lift),
-        seasons=seasons,
+        seasons={name: interval(share) for name, share in seasons.items()},
         seasons_null=chance,
         visits=visits(log, (LAGS + 1) * sums.window),
-        draws=np.stack((interest.half_life, satiation.loss), axis=1)[1:],
+        draws={name: values[1:] for name, values in draws.items()},
     )
 
 
 def _seasons(
     log: EventLog, vectors: Floats, weight: Floats, level: Floats, nulls: int
-) -> tuple[dict[str, Interval], dict[str, float]]:
+) -> tuple[dict[str, Floats], dict[str, float]]:
     """The seasonal shares, and what chance makes of them: phases shuffled ``nulls`` times."""
     seasons, chance = {}, {}
     for name, period in PERIODS.items():
         sums = season_sums(log, vectors, period)
-        seasons[name] = interval(fit_season(sums, weight, level))
+        seasons[name] = fit_season(sums, weight, level)
         null = [season_sums(rotated(log, period, k), vectors, period) for k in range(nulls)]
         shares = [fit_season(sums, weight[:1], level[:1])[0] for sums in null]
         chance[name] = float(np.quantile(shares, 0.975))

@@ -225,6 +225,11 @@ def fit_curve(
     return stable[rows, best], fading[rows, best], taus[best]
 
 
+def stable_share(curve: Floats, half_life: float, window: int) -> Floats:
+    """[R] the stable share where the ``half_life`` in events of the rest is given."""
+    return fit_curve(curve, np.array([half_life / np.log(2) / window]))[0]
+
+
 def abrupt_share(
     change: Floats, squared: Floats, fading: Floats, tau: Floats, window: int
 ) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from driftrec.simulators.fitted import save_fitted
 from driftrec.simulators.records import Item, build_catalog
 
 from .free import Rhythm, free_log
-from .habits import RECOVERY, fit_satiation, topic_sums
-from .interest import LAGS, fit_curve, fit_interest, interest_sums
+from .habits import PERIODS, RECOVERY, fit_satiation, fit_season, season_sums, topic_sums
+from .interest import LAGS, fit_interest, interest_sums, stable_share
 from .items import ItemTable
 from .reading import EventLog
 
@@ -46,11 +46,21 @@ class Knobs:
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures by which simulated and real users are matched."""
+    """The figures by which simulated and real users are matched.
+
+    Attributes:
+        level: squared length of the interest of a window.
+        stable: share that does not fade, where the rest fades as in the log.
+        loss: satiation, where interest fades as in the log.
+        half_life: events, of what fades here.
+        seasons: share of interest that goes round with each period.
+    """
 
     level: float
     stable: float
     loss: float
+    half_life: float
+    seasons: dict[str, float]
 
 
 def make_domain(
@@ -81,18 +91,32 @@ def measure_users(
     window: int,
     rhythm: Rhythm,
     half_life: float,
+    seasons: Collection[str] = (),
     seed: int = 0,
     num_users: int = _USERS,
 ) -> Measured:
-    """Measures simulated users as the log's were measured; their ``half_life`` is known."""
+    """Measures simulated users as the log's were: by the log's ``half_life``, which is a yardstick.
+
+    Seasons that so few events cannot show are left out.
+    """
     log = free_log(simulator, num_users, (LAGS + 2) * window, seed, rhythm)
     once = np.ones((1, num_users))
     interest = fit_interest(interest_sums(log, vectors, window), once)
     topic = simulator.world.topic.astype(np.int64)
     loss = fit_satiation(topic_sums(log, topic), once, np.array([half_life])).loss
-    tau = half_life / np.log(2) / window
-    stable, _, _ = fit_curve(interest.curve, np.array([tau]))
-    return Measured(float(interest.level[0]), float(stable[0]), float(loss[0]))
+    stable = stable_share(interest.curve, half_life, window)
+    found = {}
+    for name in seasons:
+        sums = season_sums(log, vectors, PERIODS[name])
+        if sums.any():
+            found[name] = float(fit_season(sums, once, interest.level)[0])
+    return Measured(
+        float(interest.level[0]),
+        float(stable[0]),
+        float(loss[0]),
+        float(interest.half_life[0]),
+        found,
+    )
 
 
 # --- the world that an environment runs
