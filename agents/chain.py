@@ -37,6 +37,23 @@ class Lesson:
     blame: Tensor
 
 
+@dataclass
+class Law:
+    """How interests pass into one another from one request to the next.
+
+    Attributes:
+        start: [G, C] of a user of whom nothing is known.
+        follow: [C, C] share of a passing interest that lasts, or is succeeded by another.
+        own: [G, C] share that is succeeded by what is typical of the lasting interest.
+        leak: share of users whose lasting interest changes.
+    """
+
+    start: Tensor
+    follow: Tensor
+    own: Tensor
+    leak: Tensor
+
+
 class InterestChain(nn.Module):
     """G lasting interests p_g and C passing ones v_c; b_t(g, c) says which, and how surely.
 
@@ -135,16 +152,19 @@ class InterestChain(nn.Module):
         graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
         return Lesson(belief, evidence.log() + peak, taken * (1 + graded) - foreseen)
 
-    def move(self, belief: Tensor) -> Tensor:
+    def law(self) -> Law:
+        """What follows what, to be made once for many slates."""
+        start, (lasts, typical, changes) = self.start(), torch.sigmoid(self.change)
+        follow = (1 - lasts) * (1 - typical) * (_PACE * self.follow).softmax(1)
+        follow = follow + lasts * torch.eye(len(follow))
+        own = (1 - lasts) * typical * start / start.sum(1, keepdim=True)
+        return Law(start, follow, own, changes + _LEAK)
+
+    def move(self, belief: Tensor, law: Law) -> Tensor:
         """[B, G, C] what is believed of the next request, after one."""
-        start = self.start()
-        lasts, typical, changes = torch.sigmoid(self.change)
         kind = belief.sum(2, keepdim=True)
-        own = kind * (start / start.sum(1, keepdim=True))
-        after = (1 - typical) * (belief @ (_PACE * self.follow).softmax(1)) + typical * own
-        belief = lasts * belief + (1 - lasts) * after
-        leak = changes + _LEAK
-        return (1 - leak) * belief + leak * start
+        after = belief @ law.follow + kind * law.own
+        return (1 - law.leak) * after + law.leak * law.start
 
     @property
     def _log_spread(self) -> Tensor:

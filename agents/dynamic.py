@@ -67,24 +67,27 @@ class DynamicInterest(nn.Module):
             seen: what was shown and how it was received.
             before: what is carried on; None where nothing is known.
         """
-        batch = len(seen.feedback)
-        memory = self.memory.empty(batch) if before is None else before.interest
-        belief = self.chain.start().expand(batch, -1, -1) if before is None else before.belief
-        lasting, passing = self.chain.lift(seen.embedding)
+        law = self.chain.law()
+        if before is None:
+            batch = len(seen.feedback)
+            memory, belief = self.memory.empty(batch), law.start.expand(batch, -1, -1)
+        else:
+            memory, belief = before.interest, before.belief
         popular = POPULAR * self.popular * seen.expected
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
-        for t in range(seen.feedback.shape[1]):
-            items, shown = seen.embedding[:, t], seen.shown[:, t]
-            known = torch.einsum("s,bsf->bf", GAIN * self.read, memory)
-            utility = (items @ known[..., None])[..., 0] + popular[:, t]
-            lift = (lasting[:, t], passing[:, t])
-            answer = seen.taken[:, t], seen.feedback[:, t]
-            lesson = self.chain.learn(belief, lift, utility, shown, *answer)
-            belief = self.chain.move(lesson.belief)
+        # taken apart at once: the gradient of a slice is as large as the whole
+        parts = (seen.embedding, *self.chain.lift(seen.embedding), popular)
+        parts = (*parts, seen.shown, seen.taken, seen.feedback)
+        for items, lasting, passing, known, shown, taken, grade in zip(
+            *(part.unbind(1) for part in parts), strict=True
+        ):
+            recalled = torch.einsum("s,bsf->bf", GAIN * self.read, memory)
+            utility = (items @ recalled[..., None])[..., 0] + known
+            lesson = self.chain.learn(belief, (lasting, passing), utility, shown, taken, grade)
+            belief = self.chain.move(lesson.belief, law)
             surprise = surprise_of(lesson.evidence)
             memory = self.memory.step(memory, items, lesson.blame, surprise)
-            for part, new in zip(
-                (memories, beliefs, evidence), (memory, belief, lesson.evidence), strict=True
-            ):
-                part.append(new)
+            memories.append(memory)
+            beliefs.append(belief)
+            evidence.append(lesson.evidence)
         return Interest(torch.stack(memories, 1), torch.stack(beliefs, 1), torch.stack(evidence, 1))

@@ -93,7 +93,7 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         pretrain_steps: int = 0,
         pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
-        log_passes: int = 1,
+        log_passes: int = 2,
         epsilon: float | None = None,
         delta: float | None = None,
         tune_interest: bool = False,
