@@ -250,7 +250,7 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         """Learns from the episodes just played."""
         assert self.episodes is not None
         self.policy.set_training_mode(True)
-        if not self.tune_interest and self.policy.network.adaptive:
+        if not self.tune_interest:
             with torch.no_grad():
                 shown, answers = self.episodes.slates[:, :-1], self.episodes.feedback[:, :-1]
                 self.episodes.interest = self.policy.network.follow(shown, answers)

@@ -16,6 +16,7 @@ from .reading import Interest
 
 _TAUGHT = 50  # items that the teacher names at each step
 _TEMPERATURE = 0.2  # below 1 the teacher insists on its best
+_ATTAINED = 0.8  # of the best slate's reward, by who does not see what the teacher sees
 
 
 @dataclass
@@ -107,8 +108,8 @@ class Tape:
         self.teacher: list[tuple[Tensor, Tensor]] = []
 
     def ask_teacher(self, session: Any, loyalty: float) -> None:
-        """Notes the log-odds of every item by the users' true state, and what pleasing is worth."""
-        gain = session.simulator.log_gain(session.users, loyalty)
+        """Notes what each item adds to a slate by the users' true state, pleasing included."""
+        gain = session.simulator.log_gain(session.users, loyalty, _ATTAINED)
         best = torch.as_tensor(gain).topk(min(_TAUGHT, gain.shape[1]), dim=1)
         share = (best.values / _TEMPERATURE).softmax(1)
         self.teacher.append((best.indices, share))

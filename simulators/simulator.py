@@ -13,7 +13,7 @@ from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
 from .drift.base import overriding, pick
 from .response import Outcome
-from .slates import best_slates, reward_and_loyalty
+from .slates import best_slates, slate_gain
 from .streams import Draw, Floats, Lanes, user_keys
 from .users import Ints, Users
 from .world import CYCLE, World
@@ -256,14 +256,15 @@ class Simulator:
         take_repeated_away(utility, slates)
         return (self.domain.choice.probability(utility)[:, :-1] * reward).sum(1)
 
-    def log_gain(self, users: Users, loyalty: float = 0.0) -> Floats:
-        """[B, N] log of what each item would earn in proportion: exp(u_j) E[reward_j].
+    def log_gain(self, users: Users, loyalty: float = 0.0, attained: float = 1.0) -> Floats:
+        """[B, N] log of v_j (E[reward_j] - z), by which the best slate is made, see ``slate_gain``.
 
-        With ``loyalty`` in the sense of ``best_slate``.
+        With ``loyalty`` in the sense of ``best_slate``; ``attained`` is the share of the best
+        slate's reward z that is reckoned with, less where the user is not known so well.
         """
         utility = self.utility_of_all(users)
-        reward = reward_and_loyalty(self, utility, loyalty)
-        return utility + np.log(np.maximum(reward, np.float32(1e-6)))
+        gain = slate_gain(self, utility, loyalty=loyalty, attained=attained)
+        return np.log(np.maximum(gain, np.float32(1e-6)))
 
     def best_slate(
         self, users: Users, rounds: int = 4, loyalty: float = 0.0

@@ -21,19 +21,34 @@ def best_slates(
 
     With ``loyalty`` in the sense of ``Simulator.best_slate``.
     """
+    gain = slate_gain(simulator, utility, rounds, loyalty)
+    return top_items(gain, simulator.slate_size).astype(np.int32)
+
+
+def slate_gain(
+    simulator: Simulator,
+    utility: Floats,
+    rounds: int = 4,
+    loyalty: float = 0.0,
+    attained: float = 1.0,
+) -> Floats:
+    """[B, N] v_j (r_j - z): odds of an item times its reward less the best slate's own.
+
+    The K largest make the best slate; an item that earns less than that slate takes more away than
+    it brings. ``attained`` is the share of that z to be reckoned with; others as ``best_slates``.
+    """
     outside, size = simulator.domain.choice.outside, simulator.slate_size
     weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
     reward = reward_and_loyalty(simulator, utility, loyalty)
     seen = np.float32(simulator.domain.choice.position) ** np.arange(size, dtype=np.float32)
-    value = np.zeros((len(utility), 1), np.float32)
-    slates = np.zeros((len(utility), size), np.int64)
-    for _ in range(rounds):
-        gain = weight * (reward - value)
+    gain = weight * reward
+    for _ in range(rounds - 1):
         slates = top_items(gain, size)
         chosen = np.take_along_axis(weight, slates, 1) * seen
         earned = (chosen * np.take_along_axis(reward, slates, 1)).sum(1)
         value = (earned / (1 + chosen.sum(1)))[:, None]
-    return slates.astype(np.int32)
+        gain = weight * (reward - np.float32(attained) * value)
+    return gain
 
 
 def reward_and_loyalty(simulator: Simulator, utility: Floats, loyalty: float) -> Floats:
