@@ -85,7 +85,7 @@ def test_the_chain_learns_and_moves_as_a_forward_pass_in_loops_says():
             ended = (1 - typical) * want[g] @ follow + typical * want[g].sum() * own
             moved[g] = lasts * want[g] + (1 - lasts) * ended
         want = (1 - changes - 0.001) * moved + (changes + 0.001) * start
-        belief = made.move(lesson.belief).detach()
+        belief = made.move(lesson.belief, made.law()).detach()
         np.testing.assert_allclose(belief[0].numpy(), want, atol=1e-5)
 
 
