@@ -76,8 +76,8 @@ class DynamicInterest(nn.Module):
         popular = POPULAR * self.popular * seen.expected
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
         # taken apart at once: the gradient of a slice is as large as the whole
-        parts = (seen.embedding, *self.chain.lift(seen.embedding), popular)
-        parts = (*parts, seen.shown, seen.taken, seen.feedback)
+        answers = (popular, seen.shown, seen.taken, seen.feedback)
+        parts = (seen.embedding, *self.chain.lift(seen.embedding), *answers)
         for items, lasting, passing, known, shown, taken, grade in zip(
             *(part.unbind(1) for part in parts), strict=True
         ):

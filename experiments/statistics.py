@@ -150,6 +150,38 @@ def bootstrap_advantage(
     return _bootstrap(sides, lambda s: statistic(s[0]) / statistic(s[1]) - 1, strata, config)
 
 
+def bootstrap_position(
+    ours: Floats,
+    floor: Floats,
+    ceiling: Floats,
+    statistic: Statistic = interquartile_mean,
+    strata: Integers | None = None,
+    config: BootstrapConfig | None = None,
+) -> Interval:
+    """Interval of ``(ours - floor) / (ceiling - floor)``, each by ``statistic``, paired by user.
+
+    Args:
+        ours: [S, U] scores.
+        floor: [S', U] scores on the same users, what counts as 0.
+        ceiling: [S'', U] scores on the same users, what counts as 1.
+        statistic: ``[R, S, U] -> [R]``.
+        strata: [U] group of each user.
+        config: how to resample.
+
+    Raises:
+        ValueError: as :func:`bootstrap_difference`, and where the ceiling is not above the floor.
+    """
+    sides = [*_pair(ours, floor), _pair(ours, ceiling)[1]]
+    if not statistic(sides[2][None])[0] > statistic(sides[1][None])[0]:
+        raise ValueError("ceiling must be above floor on the whole, for a position between them")
+
+    def position(drawn: list[Floats]) -> Floats:
+        at, low, high = (statistic(side) for side in drawn)
+        return (at - low) / (high - low)
+
+    return _bootstrap(sides, position, strata, config)
+
+
 def improvement_by_user(ours: Floats, theirs: Floats) -> Floats:
     """Share of pairs of seeds in which ``ours`` is ahead, ties counting half, for each user.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .figures import save
@@ -38,6 +40,8 @@ NOTES = (
     "stays; static-interest knows of it what the history tells.",
     "best bandit: that of the adaptive agents without training that is ahead on the validation "
     "users of the cell.",
+    "way to the filter: where the flagship lies from static-interest, 0, to the Bayes filter, 1, "
+    "with its paired interval. The filter knows the law of drift and looks one request ahead.",
 )
 
 
@@ -93,8 +97,16 @@ def shown_table(table: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             for bound in ("bayes-filter", "oracle")
             if (env, strength, bound) in level.index
         }
-        rows.append(row | {"bandit's advantage": shown(bandit), "flagship's": shown(ours)})
+        row |= {"bandit's advantage": shown(bandit), "flagship's": shown(ours)}
+        rows.append(row | {"way to the filter": _way(ours)})
     return pd.DataFrame(rows).fillna("-")
+
+
+def _way(row: Any) -> str:
+    """How far from static to the filter, with its interval."""
+    if np.isnan(row["way"]):
+        return "-"
+    return f"{row['way']:.2f} [{row['way_low']:.2f}, {row['way_high']:.2f}]"
 
 
 def _setting(results: SweepResults) -> list[tuple[str, str]]:

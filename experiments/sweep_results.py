@@ -25,13 +25,14 @@ from .statistics import (
     Interval,
     bootstrap_advantage,
     bootstrap_difference,
+    bootstrap_position,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
 )
 from .sweep import CELLS, STRENGTH
 
-STATIC = "static-interest"
+STATIC, FILTER = "static-interest", "bayes-filter"
 THRESHOLDS = np.linspace(0, 1.5, 76)
 
 
@@ -129,13 +130,16 @@ def advantage_table(sweep: SweepResults) -> pd.DataFrame:
 
     Columns: env, strength, role ("flagship" or "bandit"), agent, score and static (interquartile
     means), advantage (score / static - 1) with low and high, difference (score - static) with
-    difference_low and difference_high, ahead (probability to be above static on a user).
+    difference_low and difference_high, ahead (probability to be above static on a user), way (0 at
+    static, 1 at the Bayes filter; NaN where that took no part or is not above) with way_low and
+    way_high.
     """
     rows = []
     for cell in sweep.cells:
         for role, agent in (("flagship", cell.flagship), ("bandit", cell.bandit)):
             rows.append({"env": cell.env, "strength": cell.strength, "role": role})
             rows[-1] |= _advantage(agent, cell.static)
+            rows[-1] |= _way(agent, cell.static, cell.results.by_name(FILTER))
     return pd.DataFrame(rows)
 
 
@@ -161,6 +165,13 @@ def _advantage(ours: AgentResults, static: AgentResults) -> dict[str, Any]:
         "difference_high": gap.high,
         "ahead": probability_of_improvement(*sides, strata=strata).estimate,
     }
+
+
+def _way(ours: AgentResults, static: AgentResults, end: AgentResults | None) -> dict[str, float]:
+    way = Interval(np.nan, np.nan, np.nan)
+    if end is not None and interquartile_mean(end.scores) > interquartile_mean(static.scores):
+        way = bootstrap_position(ours.scores, static.scores, end.scores, strata=ours.strata)
+    return {"way": way.estimate, "way_low": way.low, "way_high": way.high}
 
 
 def profile_table(sweep: SweepResults) -> pd.DataFrame:

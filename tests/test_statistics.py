@@ -11,6 +11,7 @@ from driftrec.experiments.statistics import (
     bootstrap,
     bootstrap_advantage,
     bootstrap_difference,
+    bootstrap_position,
     improvement_by_user,
     interquartile_mean,
     mean,
@@ -220,3 +221,23 @@ def test_the_area_under_a_profile_is_the_mean_score(rng: np.random.Generator) ->
 def test_a_profile_needs_tasks() -> None:
     with pytest.raises(ValueError, match="at least one task, got none"):
         performance_profile([], np.array([0.5]))
+
+
+def test_a_position_is_told_from_floor_to_ceiling() -> None:
+    rng = np.random.default_rng(3)
+    floor = rng.uniform(1, 2, (1, 200))
+    ceiling = floor + rng.uniform(0.5, 1.5, (1, 200))
+    ours = floor + 0.7 * (ceiling - floor)
+    exact = bootstrap_position(ours, floor, ceiling, mean)
+    assert exact.low == pytest.approx(0.7) and exact.high == pytest.approx(0.7)
+    noisy = bootstrap_position(ours + rng.normal(0, 0.5, (3, 200)), floor, ceiling)
+    assert noisy.low < 0.7 < noisy.high and noisy.high - noisy.low < 0.4
+    assert bootstrap_position(ceiling, floor, ceiling).low == 1
+
+
+def test_there_is_no_position_between_what_does_not_lie_in_order() -> None:
+    scores = np.ones((1, 20))
+    with pytest.raises(ValueError, match="ceiling must be above floor"):
+        bootstrap_position(scores, scores, scores)
+    with pytest.raises(ValueError, match="same 20 users"):
+        bootstrap_position(scores, scores, np.ones((1, 10)))

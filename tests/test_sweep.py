@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from driftrec.experiments.sweep import CELLS, FULL, Sweep
 from driftrec.experiments.sweep_figures import profiles
 from driftrec.experiments.sweep_report import write_sweep_report
 from driftrec.experiments.sweep_results import (
+    _way,
     advantage_table,
     findings,
     load_sweep,
@@ -191,6 +193,13 @@ def test_a_finding_can_go_the_other_way(table: pd.DataFrame) -> None:
 def test_one_strength_is_told_without_a_trend(table: pd.DataFrame) -> None:
     video = findings(table[table["strength"] == 1])[1]
     assert "over static-interest is +" in video and "drift:" not in video
+
+
+def test_the_way_to_the_filter_is_told_where_it_took_part(table: pd.DataFrame) -> None:
+    assert table["way"].isna().all()  # it did not, in these cells
+    floor, half, end = (SimpleNamespace(scores=np.full((1, 40), v), strata=None) for v in (1, 2, 3))
+    assert _way(half, floor, end) == {"way": 0.5, "way_low": 0.5, "way_high": 0.5}
+    assert np.isnan(_way(half, end, floor)["way"]) and np.isnan(_way(half, floor, None)["way"])
 
 
 def test_profiles_are_measured_by_the_oracle(folder: Path) -> None:
