@@ -134,3 +134,25 @@ def test_no_exchange_of_an_item_improves_the_best_slate(choice, rng):
     # for the cascade it is only close to the best
     slack = 1e-3 if isinstance(choice, LogitChoice) else 0.02
     assert (most / best).mean() < 1 + slack
+
+
+def test_what_is_gained_names_the_best_slate_and_what_takes_away_from_it():
+    video = make_simulator("video", slate_size=4, history=3, drift="none")
+    domain = replace(load_domain("video").with_drift("none", 1), choice=LogitChoice(5.0, 1.0))
+    sim = Simulator(domain, video.world, slate_size=4, history=3)
+    users = sim.start(np.arange(40), np.zeros(40, np.int64))[0]
+    slates, best = sim.best_slate(users)
+    gain = sim.log_gain(users)
+    fourth = np.sort(gain, axis=1)[:, -4]  # where fewer than four gain anything, others tie
+    assert (np.take_along_axis(gain, slates.astype(np.int64), 1).min(1) >= fourth).all()
+    # what is gained least of the likely lowers the slate's reward where it takes the last place
+    likely = np.argsort(-sim.utility_of_all(users), axis=1)[:, :20]
+    worst = likely[np.arange(40), np.take_along_axis(gain, likely, 1).argmin(1)].astype(np.int32)
+    spoiled = np.concatenate((slates[:, :3], worst[:, None]), axis=1)
+    assert (sim.expected_reward(users, spoiled) < best * 0.999).all()
+    # with none of the slate's own reward reckoned with, it is odds times reward
+    utility = sim.utility_of_all(users)
+    alone = utility + np.log(domain.response.expected_reward(utility, sim.worth))
+    np.testing.assert_allclose(
+        np.diff(sim.log_gain(users, attained=0.0)), np.diff(alone), rtol=1e-3, atol=1e-2
+    )

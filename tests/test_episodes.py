@@ -143,3 +143,19 @@ def test_an_interrupted_rollout_leaves_the_environment_as_it_was(leaving):
     with pytest.raises(KeyboardInterrupt):
         learner.learn(96, callback=Press())
     assert env.get_attr("session")[0].leaving is leaving
+
+
+@pytest.mark.parametrize("agent", ["interest-attention", "static-attention"])
+def test_the_law_of_the_interest_stays_as_fitted_unless_it_is_tuned(agent):
+    moved = {}
+    for tune in (False, True):
+        learner = make_learner(agent, "ppo", news(), seed=2, hidden=16, tune_interest=tune)
+        chain, memory = (
+            learner.policy.network.interest.chain,
+            learner.policy.network.interest.memory,
+        )
+        before = [p.clone() for p in (chain.passing, chain.change, memory.rate)]
+        learner.learn(8 * SMALL["horizon"])
+        after = (chain.passing, chain.change, memory.rate)
+        moved[tune] = [not torch.equal(a, b) for a, b in zip(after, before, strict=True)]
+    assert not any(moved[False]) and all(moved[True])
