@@ -104,7 +104,7 @@ def load_benchmark(out: Path) -> BenchmarkResults:
         folder=out,
         settings=record["settings"],
         versions=record["versions"],
-        git_commit=record["git_commit"],
+        git_commit=_commits(record["git_commit"], folder),
         hardware=record["hardware"],
         wall_seconds=wall_seconds(folder),
         tuned={
@@ -116,6 +116,15 @@ def load_benchmark(out: Path) -> BenchmarkResults:
         },
         agents=tuple(_agent_results(preset, entry, folder) for entry in entries),
     )
+
+
+def _commits(begun: str | None, folder: Path) -> str | None:
+    """The commit that a benchmark was begun at, and others that its trainings were done at."""
+    configs = sorted((folder / "train").glob(f"*/{CONFIG}"))
+    trained = {read_json(path).get("git_commit") for path in configs} - {begun, None}
+    if begun is None or not trained:
+        return begun
+    return f"{begun}; trainings at {', '.join(sorted(trained))}"
 
 
 def preset_of(settings: dict[str, Any]) -> Preset:

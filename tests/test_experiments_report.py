@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,6 +126,15 @@ def test_settings_ignore_what_does_not_decide_results() -> None:
 def test_settings_survive_json() -> None:
     settings = json.loads(json.dumps(PRESET.settings() | {"world": WORLD}))
     assert preset_of(settings).settings() == PRESET.settings()
+
+
+def test_a_training_at_another_commit_is_told(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(folder, out)
+    assert load_benchmark(out).git_commit == "abc"
+    path = next((out / JOBS / "train").glob("*/config.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git_commit": "def"}))
+    assert load_benchmark(out).git_commit == "abc; trainings at def"
 
 
 def test_score_table_is_sorted_and_normalized(folder: Path) -> None:
