@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
