@@ -121,7 +121,8 @@ def load_benchmark(out: Path) -> BenchmarkResults:
 def _commits(begun: str | None, folder: Path) -> str | None:
     """The commit that a benchmark was begun at, and others that its trainings were done at."""
     configs = sorted((folder / "train").glob(f"*/{CONFIG}"))
-    trained = {read_json(path).get("git_commit") for path in configs} - {begun, None}
+    told = (read_json(path).get("git_commit") for path in configs)
+    trained = {str(commit) for commit in told if commit not in (begun, None)}
     if begun is None or not trained:
         return begun
     return f"{begun}; trainings at {', '.join(sorted(trained))}"
