@@ -72,11 +72,9 @@ def fit_interest(
         order = generator.permutation(len(slates))
         for start in range(0, len(slates) - batch + 1, batch):
             rows = order[start : start + batch]
+            rise, fall = min(1.0, (len(losses) + 1) / 10), max(0.05, 1 - len(losses) / steps)
             for group in optimizer.param_groups:
-                done = len(losses) / steps
-                group["lr"] = (
-                    group["pace"] * rate * min(1.0, (len(losses) + 1) / 10) * max(0.05, 1 - done)
-                )
+                group["lr"] = group["pace"] * rate * rise * fall
             shown = torch.as_tensor(slates[rows]).long()
             loss = -network.evidence(shown, torch.as_tensor(feedback[rows]))[:, UNREAD:].mean()
             optimizer.zero_grad()

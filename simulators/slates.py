@@ -39,7 +39,7 @@ def slate_gain(
     """
     outside, size = simulator.domain.choice.outside, simulator.slate_size
     weight = np.exp(np.minimum(utility - np.float32(outside), np.float32(60)))
-    reward = reward_and_loyalty(simulator, utility, loyalty)
+    reward = _reward_and_loyalty(simulator, utility, loyalty)
     seen = np.float32(simulator.domain.choice.position) ** np.arange(size, dtype=np.float32)
     gain = weight * reward
     for _ in range(rounds - 1):
@@ -51,7 +51,7 @@ def slate_gain(
     return gain
 
 
-def reward_and_loyalty(simulator: Simulator, utility: Floats, loyalty: float) -> Floats:
+def _reward_and_loyalty(simulator: Simulator, utility: Floats, loyalty: float) -> Floats:
     """[B, N] what each item earns if taken, with ``loyalty`` as in ``Simulator.best_slate``."""
     response = simulator.domain.response
     reward = response.expected_reward(utility, simulator.worth)

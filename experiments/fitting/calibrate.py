@@ -91,8 +91,9 @@ def calibrate(
         return make_domain(plain, knobs_at(place), half_life, float(place[_ABRUPT]), seasons)
 
     def measure(place: Floats, first: int, users: int = _USERS) -> Measured:
-        world = build_world(catalog, domain(place).population, None, (), 0)
-        simulator = Simulator(domain(place), world, slate_size=1, history=1)
+        simulated = domain(place)
+        world = build_world(catalog, simulated.population, None, (), 0)
+        simulator = Simulator(simulated, world, slate_size=1, history=1)
         yardstick = estimate.half_life.estimate
         window = estimate.window
         return measure_users(simulator, vectors, window, rhythm, yardstick, names, first, users)
