@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
@@ -87,10 +88,11 @@ class InterestChain(nn.Module):
         self.position = nn.Parameter(torch.tensor(-0.05))
         self.grade = nn.Parameter(torch.tensor([0.7, -1.5, -0.5]))  # slope, offset, log spread
 
-    def begin_at(self, users: Tensor) -> None:
+    def begin_at(self, users: Tensor, generator: np.random.Generator) -> None:
         """Puts lasting interests where users [U, F] are, by what they took beyond what they saw."""
+        few = users[torch.as_tensor(generator.permutation(len(users))[:_SAMPLE])].double().numpy()
         with torch.no_grad():
-            self.lasting.copy_(_clusters(users, len(self.lasting), centred=False))
+            self.lasting.copy_(_centres(few, len(self.lasting), generator).to(users))
             self.prior.copy_(0.2 * self.lasting @ self.passing.T)
             self.log_gain.copy_(torch.tensor(_GAINS).log())
 
@@ -178,17 +180,22 @@ class InterestChain(nn.Module):
         return (log_odds - foreseen) * (-self._log_spread).exp()
 
 
-def _clusters(vectors: Tensor, count: int, centred: bool = True) -> Tensor:
-    """[count, F] unit vectors of k-means' centres; the mean where there is one only."""
+def _clusters(vectors: Tensor, count: int) -> Tensor:
+    """[count, F] where a network begins that no saved weights follow; draws of torch's seed."""
     seed = int(torch.randint(2**31, ()))
     few = vectors[torch.randperm(len(vectors))[:_SAMPLE]].double().numpy()
     if follows():
         return vectors.new_zeros(count, vectors.shape[1])
-    if centred:
-        few = few - few.mean(0)
+    return _centres(few - few.mean(0), count, np.random.default_rng(seed)).to(vectors)
+
+
+def _centres(
+    vectors: npt.NDArray[np.float64], count: int, generator: np.random.Generator
+) -> Tensor:
+    """[count, F] unit vectors of k-means' centres, some more than once where vectors are few."""
     with warnings.catch_warnings():  # that a cluster is empty: its centre stays where it began
         warnings.simplefilter("ignore", UserWarning)
-        centre, _ = kmeans2(few, min(count, len(few)), minit="++", rng=np.random.default_rng(seed))
-    centre = np.resize(centre, (count, few.shape[1]))
+        centre, _ = kmeans2(vectors, min(count, len(vectors)), minit="++", rng=generator)
+    centre = np.resize(centre, (count, vectors.shape[1]))
     length = np.linalg.norm(centre, axis=1, keepdims=True)
-    return torch.tensor(centre / np.maximum(length, 1e-6), dtype=vectors.dtype)
+    return torch.tensor(centre / np.maximum(length, 1e-6))

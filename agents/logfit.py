@@ -50,7 +50,7 @@ def fit_interest(
         slates: [U, H, K] of the log.
         feedback: [U, H, K] graded, on them.
         passes: over the log; 0 leaves the network as it is.
-        generator: of the order of the users.
+        generator: of where lasting interests begin, and of the order of the users.
         rate: learning rate of Adam; rises over ten steps and falls linearly to a twentieth. Of
             single numbers six times as much: at one rate for all they stay near where they began.
 
@@ -61,7 +61,7 @@ def fit_interest(
     steps, losses = passes * (len(slates) // batch), list[float]()
     if not steps:
         return losses
-    network.interest.chain.begin_at(_users(network, slates, feedback))
+    network.interest.chain.begin_at(_users(network, slates, feedback), generator)
     fitted = [part for part in network.interest.parameters() if part.requires_grad]
     single = [part for part in fitted if part.ndim < 2]
     several = [part for part in fitted if part.ndim >= 2]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .credit import discounted
+from .kept import fit_once
 from .logfit import Behaviour, fit_interest
 from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
 from .output import Output
@@ -59,10 +60,12 @@ class Pretraining:
             return
         self.policy.set_training_mode(True)
         network, slates, feedback = self.policy.network, found.slates, found.feedback
-        if self.privacy is None:
+        if self.privacy is not None:
+            fit_interest_privately(network, slates, feedback, self.privacy, against=found.against)
+        elif self.behaviour is not None:
             fit_interest(network, slates, feedback, self.log_passes, self._shuffle)
         else:
-            fit_interest_privately(network, slates, feedback, self.privacy, against=found.against)
+            fit_once(network, slates, feedback, self.log_passes, self._shuffle)
 
     def read_behaviour(self) -> Behaviour | None:
         """What the interest is fitted on; None where nobody's choices are known."""

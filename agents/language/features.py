@@ -9,9 +9,9 @@ import numpy as np
 from driftrec.simulators import Catalog, unit
 from driftrec.simulators.streams import Floats
 
+from ..kept import cache_folder
 from .backbones import load_backbone
 from .embeddings import TextEncoder, catalog_texts
-from .pinned import cache_folder
 
 
 def text_features(

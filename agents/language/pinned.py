@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ..kept import cache_folder
+
 
 @dataclass(frozen=True)
 class Pinned:
@@ -88,13 +90,6 @@ def pinned_folder(name: str, cache: Path | None = None) -> Path:
     if not folder.is_dir():
         write_folder(folder, lambda temporary: _convert(file, temporary))
     return folder
-
-
-def cache_folder() -> Path:
-    """``$DRIFTREC_CACHE``, or ``driftrec`` in the user's cache folder."""
-    own = os.environ.get("DRIFTREC_CACHE")
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(root) / "driftrec"
 
 
 @lru_cache(maxsize=8)
