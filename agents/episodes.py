@@ -8,7 +8,7 @@ Stable-Baselines3's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from .output import Output
 from .policy import InterestAttentionPolicy
 from .pretraining import Pretraining
 from .privatefit import PrivateFitConfig
+from .reading import Interest
 from .search import Choice, Range, Space
 from .tape import Episodes, Tape
 
@@ -211,6 +212,8 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
     def _read_log(self, log: Log, callback: BaseCallback) -> bool:
         """Takes episodes of others in place of playing."""
         self.episodes = log.read(self._shuffle)
+        if not self.tune_interest:
+            self.episodes.interest = self._followed(self.episodes)
         self.num_timesteps += self.episodes.reward.numel()
         callback.update_locals(locals())
         if not callback.on_step():
@@ -234,14 +237,16 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
                 draw = self.policy.network.head.draw(output, self.policy.slots, sharp)
             observation, reward, done, infos = env.step(draw.slates.numpy())
             self.num_timesteps += env.num_envs
-            tape.record(step, draw, output.value[:, 0], observation, reward, done, infos)
+            tape.record(step, draw, output, observation, reward, done, infos)
             self._update_info_buffer(infos, done)
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
         with torch.no_grad():
             last, _ = self.policy.advance(tape.observation, memory, None)
-        self.episodes = tape.finish(last.value[:, 0])
+            self.episodes = tape.finish(last.value[:, 0])
+            if not self.tune_interest:
+                self.episodes.interest = self._followed(self.episodes, tape.interest)
         return True
 
     # --- learning -----------------------------------------------------------------------------
@@ -250,15 +255,20 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         """Learns from the episodes just played."""
         assert self.episodes is not None
         self.policy.set_training_mode(True)
-        if not self.tune_interest:
-            with torch.no_grad():
-                shown, answers = self.episodes.slates[:, :-1], self.episodes.feedback[:, :-1]
-                self.episodes.interest = self.policy.network.follow(shown, answers)
         if self.pretraining:
             self.pretrain(self.episodes)
         else:
             self.learn_from(self.episodes)
         self.episodes = None
+
+    def _followed(self, episodes: Episodes, played: Sequence[Interest] = ()) -> Interest:
+        """The dynamic interest after each slate but the last, of which ``played`` is the end."""
+        before = episodes.slates.shape[1] - 1 - len(played)
+        if before == 0:
+            return played[0].then(*played[1:])
+        shown, answers = episodes.slates[:, :before], episodes.feedback[:, :before]
+        with torch.no_grad():
+            return self.policy.network.follow(shown, answers).then(*played)
 
     def learn_from(self, episodes: Episodes) -> None:
         """One update of reinforcement learning."""

@@ -239,7 +239,9 @@ def in_words(recommender: Recommender, output: Output, item: int, count: int = 5
     """
     network = recommender.model.network
     embedding, lives = network.embedding, network.config.half_lives
-    memories, queries, weight = output.interest[0, 0], output.query[0, 0], output.weight[0, 0]
+    memories, queries, weight = (
+        part[0, 0] for part in (output.interest.memories, output.query, output.weight)
+    )
     named = [(f"half-life {life:g}", m) for life, m in zip(lives, memories, strict=False)]
     share = (weight / network.sharpness).softmax(0)
     named.append((f"likeliest, {float(share[0]):.0%}", queries[0]))

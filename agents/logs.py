@@ -52,7 +52,7 @@ class SimulatedLog:
         for step in range(horizon):
             slates = session.simulator.logged_slates(session.users)
             draw = Draw(torch.as_tensor(slates.astype(np.int64)), unknown, unknown[:, :0])
-            tape.record(step, draw, unknown[:, 0], *self.env.step(slates))
+            tape.record(step, draw, None, *self.env.step(slates))
         return tape.finish(unknown[:, 0])
 
 

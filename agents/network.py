@@ -289,7 +289,7 @@ class Network(nn.Module, ABC):
             self.sharpness * (query + shared[:, :, None]),
             self.sharpness * weight,
             value,
-            interest.memories,
+            interest,
             self.embedding,
             self.bias,
             self.sharpness,

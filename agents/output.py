@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from .reading import Interest
 from .slate import UNAVAILABLE
 
 
@@ -17,7 +18,7 @@ class Output:
     Attributes:
         query: [B, T, M, F] interest vectors q_m, and ``weight`` [B, T, M] of each.
         value: [B, T] expected discounted reward to come.
-        interest: [B, T, S, F] the memories.
+        interest: the dynamic interest at each of the requests.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
         sharpness: what log-odds are scaled by; all of these already are.
         available: [B, T, N] false where an item is not to be had; None where all are.
@@ -27,7 +28,7 @@ class Output:
     query: Tensor
     weight: Tensor
     value: Tensor
-    interest: Tensor = field(repr=False)
+    interest: Interest = field(repr=False)
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
     sharpness: Tensor = field(repr=False)
@@ -66,13 +67,15 @@ class Output:
         """Overwrites users in ``rows``."""
         for name in self._of_users():
             getattr(self, name)[rows] = getattr(other, name)
+        self.interest.put(rows, other.interest)
 
     def at(self, steps: Tensor) -> Output:
         """The output at some of the requests."""
         parts = {name: getattr(self, name)[:, steps] for name in self._of_users()}
         available = None if self.available is None else self.available[:, steps]
-        return replace(self, **parts, available=available)
+        interest = self.interest.at(steps)
+        return replace(self, **parts, available=available, interest=interest)
 
     def _of_users(self) -> tuple[str, ...]:
-        own = ("query", "weight", "value", "interest")
+        own = ("query", "weight", "value")
         return own if self.hidden is None else (*own, "hidden")

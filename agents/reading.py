@@ -72,10 +72,16 @@ class Interest:
         """Of some of the users."""
         return self.map(lambda part: part[rows])
 
-    def then(self, later: Interest) -> Interest:
-        """This one, and a later one after it."""
-        pairs = ((getattr(self, f.name), getattr(later, f.name)) for f in fields(self))
-        return Interest(*(torch.cat(pair, 1) for pair in pairs))
+    def put(self, rows: Tensor, other: Interest) -> None:
+        """Overwrites that of some users."""
+        for f in fields(self):
+            getattr(self, f.name)[rows] = getattr(other, f.name)
+
+    def then(self, *later: Interest) -> Interest:
+        """This one, and later ones after it."""
+        parts = (self, *later)
+        joined = (torch.cat([getattr(part, f.name) for part in parts], 1) for f in fields(self))
+        return Interest(*joined)
 
 
 @dataclass

@@ -62,7 +62,7 @@ class ItemValue(Head):
 
     def _direction(self, output: Output) -> Tensor:
         assert output.hidden is not None
-        memory = torch.einsum("s,btsf->btf", self.read, output.interest)
+        memory = torch.einsum("s,btsf->btf", self.read, output.interest.memories)
         return self.query(output.hidden) + memory
 
     def gain(self, output: Output) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .heads import Draw
 from .history import available, newest, window
+from .output import Output
 from .reading import Interest
 
 _TAUGHT = 50  # items that the teacher names at each step
@@ -47,7 +48,8 @@ class Episodes:
         proto: [B, T, F] what the head drew in place of slates; [B, T, 0] where it drew slates.
         available: [B, T, N] whether each item was to be had; None where all always are.
         teacher: what a teacher that knows the users would show, or None.
-        interest: the dynamic interest after each slate but the last, where it is not to be learned.
+        interest: the dynamic interest after each slate but the last, as it was when they were
+            played; None where they were not.
     """
 
     slates: Tensor
@@ -103,6 +105,7 @@ class Tape:
         self.value = torch.zeros(batch, horizon + 1)
         self.present = torch.ones(batch)
         self.left = torch.zeros(batch, dtype=torch.bool)
+        self.interest: list[Interest] = []
         self.proto: list[Tensor] = []
         self.available: list[Tensor] = []
         self.teacher: list[tuple[Tensor, Tensor]] = []
@@ -118,20 +121,25 @@ class Tape:
         self,
         step: int,
         draw: Draw,
-        value: Tensor,
+        output: Output | None,
         observation: Any,
         reward: np.ndarray,
         done: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Notes one step; of a user whose episode ended, the last observation."""
+        """Notes one step; of a user whose episode ended, the last observation.
+
+        ``output`` is None where nobody was asked, but a log read.
+        """
         self.reward[:, step] = torch.as_tensor(reward) * self.present
         self.alive[:, step], self.log_prob[:, step] = self.present, draw.log_probability
         self.proto.append(draw.proto)
         mask = available(self.observation)
         if mask is not None:
             self.available.append(mask)
-        self.value[:, step] = value * self.present
+        if output is not None:
+            self.value[:, step] = output.value[:, 0] * self.present
+            self.interest.append(output.interest)
         for row in np.flatnonzero(done):
             for key, part in infos[row]["terminal_observation"].items():
                 observation[key][row] = part

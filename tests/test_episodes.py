@@ -117,12 +117,12 @@ def test_users_who_stay_are_learned_from_to_the_end(privileged, plain_domain):
     def present(leaving):
         domain = plain_domain(most=2.0)  # two slates that disappoint are enough
         env = BatchVecEnv(gym.make_vec(
-            "driftrec/DriftingInterest-v0", num_envs=8, leaving=leaving, domain=domain, **SMALL
+            "driftrec/DriftingInterest-v0", num_envs=32, leaving=leaving, domain=domain, **SMALL
         ))  # fmt: skip
-        options = {"pretrain_steps": 96, "privileged": privileged, "hidden": 16}
+        options = {"pretrain_steps": 384, "privileged": privileged, "hidden": 16}
         learner = make_learner("gru", "reinforce", env, seed=1, **options)
         played = Played(lambda model: model.episodes.alive.mean().item())
-        learner.learn(2 * 96, callback=played)
+        learner.learn(2 * 384, callback=played)
         assert env.get_attr("session")[0].leaving is leaving
         return played.kept
 

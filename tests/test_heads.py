@@ -15,6 +15,7 @@ from driftrec.agents.learners import make_learner
 from driftrec.agents.network import NetworkConfig
 from driftrec.agents.output import Output
 from driftrec.agents.policy import InterestAttentionPolicy
+from driftrec.agents.reading import Interest
 from driftrec.agents.transformer import AttentionConfig
 from driftrec.envs.sb3 import BatchVecEnv
 
@@ -38,7 +39,7 @@ def output(batch=5, items=12, size=3, available=None):
         query,
         weight=flat[..., None],
         value=flat,
-        interest=flat,
+        interest=Interest(flat[..., None, None], flat[..., None, None], flat),
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
         sharpness=torch.ones(()),
