@@ -31,6 +31,7 @@ from .reading import Interest
 from .search import Choice, Range, Space
 from .tape import Episodes, Tape
 
+_ASKED = 2  # of so many requests a teacher is asked one: neighbours are alike
 _SHARPNESS = torch.tensor([1.0, 2.0, 4.0, 16.0])  # of pretraining's users, in turn
 
 
@@ -230,8 +231,8 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         if self.pretraining:
             sharp = _SHARPNESS[torch.arange(env.num_envs) % len(_SHARPNESS)][:, None]
         for step in range(horizon):
-            if self.privileged and self.pretraining:
-                tape.ask_teacher(self.session, loyalty)
+            if self.privileged and self.pretraining and step % _ASKED == 0:
+                tape.ask_teacher(step, self.session, loyalty)
             with torch.no_grad():
                 output, memory = self.policy.advance(tape.observation, memory, None)
                 draw = self.policy.network.head.draw(output, self.policy.slots, sharp)
@@ -274,14 +275,15 @@ class EpisodeAlgorithm(Pretraining, OnPolicyAlgorithm):
         """One update of reinforcement learning."""
         raise NotImplementedError
 
-    def read(self, batch: Episodes) -> Output:
-        """The network at the T steps of each episode, in one causal pass."""
+    def read(self, batch: Episodes, only: Tensor | None = None) -> Output:
+        """The network at the T steps of each episode, or ``only`` some, in one causal pass."""
         steps = batch.steps
         parts = (batch.slates, batch.feedback, batch.request, batch.time)
         # the slate shown at the last step has been answered, but nothing is decided after it
         before = (part[:, :-1] for part in parts)
-        output = self.policy.network(*before, last=steps, interest=batch.interest)
-        output.available = batch.available
+        output = self.policy.network(*before, last=steps, interest=batch.interest, only=only)
+        if batch.available is not None:
+            output.available = batch.available if only is None else batch.available[:, only]
         return output
 
     def log_probability(self, output: Output, batch: Episodes) -> Tensor:

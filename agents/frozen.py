@@ -34,6 +34,7 @@ class StaticAttentionNetwork(InterestNetwork):
         time: Tensor,
         last: int | None = None,
         interest: Interest | None = None,
+        only: Tensor | None = None,
     ) -> Output:
         """As any network's; the first of the ``last`` requests is the first decision."""
         steps = slates.shape[1]
@@ -54,7 +55,7 @@ class StaticAttentionNetwork(InterestNetwork):
             interest=self.adjustment(interest.vector),
             use_cache=False,
         ).last_hidden_state
-        return self.read_out(hidden[:, -last:], interest.at(slice(-last, None)))
+        return self.read_some(hidden, interest, last, only)
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor

@@ -196,4 +196,7 @@ def from_events(
         "reward": graded * worth[taken[..., 0]],
         "alive": graded > 0,
     }
-    return _episodes(parts, Teacher(torch.as_tensor(taken), torch.ones(taken.shape)))
+    return _episodes(
+        parts,
+        Teacher(torch.arange(taken.shape[1]), torch.as_tensor(taken), torch.ones(taken.shape)),
+    )

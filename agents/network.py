@@ -179,6 +179,7 @@ class Network(nn.Module, ABC):
         time: Tensor,
         last: int | None = None,
         interest: Interest | None = None,
+        only: Tensor | None = None,
     ) -> Output:
         """All requests of B episodes in one causal pass.
 
@@ -189,12 +190,20 @@ class Network(nn.Module, ABC):
             time: [B, T, 4] the time of that request.
             last: score only this many requests at the end.
             interest: after each slate, where it is known already: no gradient then reaches it.
+            only: [S] of these requests, some; None for all.
         """
         seen = self.perceive(slates, feedback, request, time)
         token = self.tokens(seen)
         interest = self.interest(seen) if interest is None else interest
         hidden = self.mix_whole(token, interest.vector)
-        keep = slice(None) if last is None else slice(-last, None)
+        return self.read_some(hidden, interest, last, only)
+
+    def read_some(
+        self, hidden: Tensor, interest: Interest, last: int | None, only: Tensor | None
+    ) -> Output:
+        """``read_out`` at some of the requests, said as in ``forward``."""
+        keep = torch.arange(hidden.shape[1])[slice(None) if last is None else slice(-last, None)]
+        keep = keep if only is None else keep[only]
         return self.read_out(hidden[:, keep], interest.at(keep))
 
     def begin(

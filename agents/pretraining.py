@@ -45,8 +45,8 @@ class Pretraining:
     episode_batch: int
     _shuffle: np.random.Generator
 
-    def read(self, batch: Episodes) -> Output:
-        """The network at the T steps of each episode."""
+    def read(self, batch: Episodes, only: Tensor | None = None) -> Output:
+        """The network at the T steps of each episode, or ``only`` some."""
         raise NotImplementedError
 
     def descend(self, loss: Tensor, rate: float) -> None:
@@ -106,13 +106,15 @@ class Pretraining:
         self.logger.record("train/learning_rate", rate)
 
     def _pretrain_update(self, batch: Episodes, target: Tensor, rate: float) -> tuple[float, float]:
-        """One gradient step; beside a teacher on a third of the requests: neighbours are alike."""
+        """One gradient step; beside a teacher on a third of the requests."""
+        asked = torch.arange(batch.steps) if batch.teacher is None else batch.teacher.steps
         count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
-        steps = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
-        output, alive = self.read(batch).at(steps), batch.alive[:, steps]
+        some = torch.as_tensor(np.sort(self._shuffle.permutation(len(asked))[:count]))
+        steps = asked[some]
+        output, alive = self.read(batch, steps), batch.alive[:, steps]
         if batch.teacher is not None:
-            best = output.scores_of(batch.teacher.items[:, steps])
-            share = batch.teacher.share[:, steps]
+            best = output.scores_of(batch.teacher.items[:, some])
+            share = batch.teacher.share[:, some]
             loss = teacher_loss(best, output.log_total(), share, alive)
         else:
             feedback = batch.feedback[:, -batch.steps :][:, steps]

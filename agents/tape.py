@@ -22,15 +22,21 @@ _ATTAINED = 0.8  # of the best slate's reward, by who does not see what the teac
 
 @dataclass
 class Teacher:
-    """The n best items of a teacher at each step, and the probability that it gives each.
+    """The n best items of a teacher at some steps, and the probability that it gives each.
 
     Attributes:
-        items: [B, T, n].
-        share: [B, T, n] rows sum to 1.
+        steps: [S] of which it was asked.
+        items: [B, S, n].
+        share: [B, S, n] rows sum to 1.
     """
 
+    steps: Tensor
     items: Tensor
     share: Tensor
+
+    def of(self, rows: Tensor) -> Teacher:
+        """What it says of some of the users."""
+        return Teacher(self.steps, self.items[rows], self.share[rows])
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Episodes:
         """The episodes in ``rows``."""
         own = ("teacher", "interest")
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
-        teacher = self.teacher and Teacher(self.teacher.items[rows], self.teacher.share[rows])
+        teacher = self.teacher and self.teacher.of(rows)
         taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in parts.items()}
         interest = self.interest and self.interest.of(rows)
         return Episodes(**taken, teacher=teacher, interest=interest)
@@ -108,14 +114,14 @@ class Tape:
         self.interest: list[Interest] = []
         self.proto: list[Tensor] = []
         self.available: list[Tensor] = []
-        self.teacher: list[tuple[Tensor, Tensor]] = []
+        self.taught: list[tuple[int, Tensor, Tensor]] = []
 
-    def ask_teacher(self, session: Any, loyalty: float) -> None:
+    def ask_teacher(self, step: int, session: Any, loyalty: float) -> None:
         """Notes what each item adds to a slate by the users' true state, pleasing included."""
         gain = session.simulator.log_gain(session.users, loyalty, _ATTAINED)
         best = torch.as_tensor(gain).topk(min(_TAUGHT, gain.shape[1]), dim=1)
         share = (best.values / _TEMPERATURE).softmax(1)
-        self.teacher.append((best.indices, share))
+        self.taught.append((step, best.indices, share))
 
     def record(
         self,
@@ -151,10 +157,10 @@ class Tape:
             part.append(new)
 
     def _teacher(self) -> Teacher | None:
-        if not self.teacher:
+        if not self.taught:
             return None
-        items, share = zip(*self.teacher, strict=True)
-        return Teacher(torch.stack(items, 1), torch.stack(share, 1))
+        steps, items, share = zip(*self.taught, strict=True)
+        return Teacher(torch.tensor(steps), torch.stack(items, 1), torch.stack(share, 1))
 
     def finish(self, last_value: Tensor) -> Episodes:
         """The episodes; the value after the last step counts for those cut off by the horizon."""
