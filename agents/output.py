@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from .logsum import LogSum
 from .reading import Interest
 from .slate import UNAVAILABLE
 
@@ -55,26 +56,16 @@ class Output:
 
     def log_total(self) -> Tensor:
         """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
-        rows, vectors, size = self.value.numel(), self.query.shape[2], self.query.shape[3]
-        match = torch.addmm(self.bias, self.query.reshape(-1, size), self.embedding.T)
-        match = match.view(rows, vectors, -1) + self.weight.reshape(rows, vectors, 1)
-        if self.available is not None:
-            gone = ~self.available.reshape(rows, 1, -1)
-            match = match.masked_fill(gone, UNAVAILABLE)
-        return match.view(rows, -1).logsumexp(1).view(self.value.shape)
+        gone = None if self.available is None else ~self.available.flatten(0, 1)
+        query, weight = self.query.flatten(0, 1), self.weight.flatten(0, 1)
+        total = LogSum.apply(query, self.embedding, weight, self.bias, gone)
+        return total.view(self.value.shape)
 
     def put(self, rows: Tensor, other: Output) -> None:
         """Overwrites users in ``rows``."""
         for name in self._of_users():
             getattr(self, name)[rows] = getattr(other, name)
         self.interest.put(rows, other.interest)
-
-    def at(self, steps: Tensor) -> Output:
-        """The output at some of the requests."""
-        parts = {name: getattr(self, name)[:, steps] for name in self._of_users()}
-        available = None if self.available is None else self.available[:, steps]
-        interest = self.interest.at(steps)
-        return replace(self, **parts, available=available, interest=interest)
 
     def _of_users(self) -> tuple[str, ...]:
         own = ("query", "weight", "value")

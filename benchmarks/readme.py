@@ -3,8 +3,8 @@
     python benchmarks/readme.py
 
 A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->``,
-``<!-- advantages NAME -->`` or ``<!-- gate -->`` and ``<!-- end -->`` is written anew from
-``results/NAME/report.md`` or ``results/gate.json``; all else is left as it is.
+``<!-- advantages NAME -->``, ``<!-- rivals NAME -->`` or ``<!-- gate -->`` and ``<!-- end -->`` is
+written anew from ``results/NAME/report.md`` or ``results/gate.json``; all else is left as it is.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def findings(report: str) -> str:
     return "\n".join(line for line in head if line.startswith("- "))
 
 
-def _rows(report: str) -> list[list[str]]:
-    table = [line for line in report.split("## Scores")[1].splitlines() if line.startswith("|")]
+def _rows(report: str, heading: str = "Scores") -> list[list[str]]:
+    section = report.split(f"## {heading}")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
 def _table(report: str, columns: int) -> list[list[str]]:
     """Rows of the table of scores, the first ``columns`` cells of each."""
-    width = len(_rows(report)[0])
-    return [row[:columns] for row in _rows(report) if len(row) == width]
+    return [row[:columns] for row in _rows(report)]
 
 
 def scores(report: str) -> str:
@@ -56,6 +56,11 @@ def advantages(report: str) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in _table(report, 99))
 
 
+def rivals(report: str) -> str:
+    """The table of all agents' ways to the filter."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in _rows(report, "Way to the filter"))
+
+
 def gate() -> str:
     """The table of the gate."""
     return summary(json.loads((ROOT / "results/gate.json").read_text())["reports"])
@@ -74,6 +79,7 @@ def render(text: str) -> str:
             "scores": scores,
             "levels": levels,
             "advantages": advantages,
+            "rivals": rivals,
         }
         return f"{start}{makers[kind](report)}\n{end}"
 

@@ -147,7 +147,7 @@ def reference_name(baseline: Baseline) -> str:
 
 
 def _train_name(learner: Learner, seed: int) -> str:
-    return f"train/{learner.agent}-{learner.algo}-seed{seed}"
+    return f"train/{learner.name}-seed{seed}"
 
 
 def evaluation_names(preset: Preset, entry: Baseline | Learner) -> list[list[str]]:
@@ -156,7 +156,7 @@ def evaluation_names(preset: Preset, entry: Baseline | Learner) -> list[list[str
     if isinstance(entry, Baseline):
         return [[f"evaluate/{entry.agent}-users{block}" for block in blocks]]
     return [
-        [f"evaluate/{entry.agent}-{entry.algo}-seed{seed}-users{block}" for block in blocks]
+        [f"evaluate/{entry.name}-seed{seed}-users{block}" for block in blocks]
         for seed in preset.training_seeds
     ]
 

@@ -76,7 +76,10 @@ def evaluate(
 def benchmark(
     out: Annotated[Path, typer.Option("--out", help="Folder, new or to be continued.")],
     preset: Annotated[
-        str, typer.Option("--preset", help="demo, standard, networks or full (a sweep of drift).")
+        str,
+        typer.Option(
+            "--preset", help="demo, standard, networks, ablations, or a sweep: full, rivals."
+        ),
     ] = "demo",
     env: EnvIds = None,
     catalog: Catalog = None,

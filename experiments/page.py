@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,6 +26,7 @@ class Page:
         notes: what the table's columns mean, a sentence each.
         captions: of the figures, by their names without ``.png``.
         setting: what was run, as pairs of a name and a text.
+        further: more tables, by their headings.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Page:
     notes: Sequence[str]
     captions: Mapping[str, str]
     setting: Sequence[tuple[str, str]]
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write report.md and report.html beside the figures, which must be there."""
@@ -43,10 +45,11 @@ class Page:
     def markdown(self) -> str:
         """As Markdown that shows the figures beside it."""
         lines = [f"# {self.title}", "", *(f"- {line}" for line in self.findings), ""]
-        lines += ["## Scores", "", _row(self.table.columns)]
-        lines += [_row(["---"] + ["---:"] * (self.table.shape[1] - 1))]
-        lines += [_row(values) for values in self.table.itertuples(index=False)]
-        lines += ["", *(f"- {note}" for note in self.notes), "", "## Figures", ""]
+        lines += ["## Scores", "", *_table(self.table)]
+        lines += ["", *(f"- {note}" for note in self.notes), ""]
+        for heading, table in self.further.items():
+            lines += [f"## {heading}", "", *_table(table), ""]
+        lines += ["## Figures", ""]
         for name, caption in self.captions.items():
             lines += [f"![{name}]({name}.png)", "", caption, ""]
         lines += ["## What was run", "", "| | |", "|---|---|"]
@@ -64,15 +67,24 @@ class Page:
             f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(text)}</td></tr>'
             for name, text in self.setting
         ]
+        further = (
+            f"<h2>{html.escape(heading)}</h2>{table.to_html(index=False, border=0)}"
+            for heading, table in self.further.items()
+        )
         template = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
         return template.substitute(
             title=html.escape(self.title),
             findings=_bullets(self.findings),
             scores=self.table.to_html(index=False, border=0),
-            notes=_bullets(self.notes),
+            notes=_bullets(self.notes) + "".join(further),
             figures="\n".join(figures),
             setting=f"<table>{''.join(rows)}</table>",
         )
+
+
+def _table(table: pd.DataFrame) -> list[str]:
+    rule = _row(["---"] + ["---:"] * (table.shape[1] - 1))
+    return [_row(table.columns), rule, *(_row(values) for values in table.itertuples(index=False))]
 
 
 def _row(values: Any) -> str:

@@ -25,6 +25,7 @@ class Learner:
         steps: user-steps of each training run.
         options: options of the policy and the algorithm.
         seconds: roughly how long a run takes; for the order of the jobs and the progress bar.
+        variant: what its options change, in a few words; "" where it is the agent as it comes.
     """
 
     agent: str
@@ -32,16 +33,23 @@ class Learner:
     steps: int
     options: Options = field(default_factory=dict)
     seconds: float = 90.0
+    variant: str = ""
 
     @property
     def label(self) -> str:
         """Name in tables and figures."""
-        return label(self.agent, self.algo)
+        return label(self.agent, self.algo, self.variant)
+
+    @property
+    def name(self) -> str:
+        """Name of its jobs."""
+        variant = f"-{self.variant.replace(' ', '-')}" if self.variant else ""
+        return f"{self.agent}-{self.algo}{variant}"
 
 
-def label(agent: str, algo: str) -> str:
+def label(agent: str, algo: str, variant: str = "") -> str:
     """Name of a trained agent in tables and figures."""
-    return f"{agent} ({algo.upper()})"
+    return f"{agent} ({algo.upper()}{', ' + variant if variant else ''})"
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,8 @@ class Preset:
         del plain["description"]
         for entry in (*plain["learners"], *plain["baselines"]):
             del entry["seconds"]
+            if entry.get("variant") == "":  # as before there were any
+                del entry["variant"]
         return plain
 
 
@@ -148,6 +158,8 @@ BASELINES = (
 PRETRAINED: Options = {"pretrain_steps": 128_000, "privileged": True}
 SHORT: Options = {"pretrain_steps": 89_600, "privileged": True}
 SHORTEST: Options = {"pretrain_steps": 64_000, "privileged": True}
+BRIEF: Options = {"pretrain_steps": 38_400, "privileged": True}
+BRIEFLY = 64_000  # user-steps, where there is much to train
 
 
 def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
@@ -157,6 +169,22 @@ def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
         for algo in ("ppo", "reinforce")
     )
 
+
+# What is taken away or added, from whom, user-steps, and by which options.
+ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
+    ("", "interest-attention", BRIEFLY, {}),
+    ("unconditioned", "attention", BRIEFLY, {}),
+    ("rank 4 added to A", "interest-attention", BRIEFLY, {"rank": 4}),
+    ("one interest vector", "interest-attention", BRIEFLY, {"vectors": 1}),
+    ("no beliefs", "interest-attention", BRIEFLY, {"lasting": 1, "passing": 1, "vectors": 1}),
+    ("no surprise gate", "interest-attention", BRIEFLY, {"surprise": False}),
+    ("one time scale", "interest-attention", BRIEFLY, {"half_lives": (16.0,)}),
+    ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
+    ("log only", "interest-attention", BRIEFLY, {"privileged": False}),
+    ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0, "privileged": False}),
+    ("no RL", "interest-attention", 38_400, {}),
+    ("interest tuned on", "interest-attention", BRIEFLY, {"tune_interest": True}),
+)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -182,6 +210,16 @@ PRESETS: dict[str, Preset] = {
                 for network in ("interest-attention", "attention", "static-attention", "gru", "mlp")
             ),
             baselines=BASELINES,
+        ),
+        Preset(
+            name="ablations",
+            description="the flagship with one part taken away or added at a time; half an hour",
+            learners=tuple(
+                Learner(agent, "ppo", steps, {**BRIEF, **options}, variant=variant, seconds=35)
+                for variant, agent, steps, options in ABLATIONS
+            ),
+            baselines=(*BASELINES, Baseline("bayes-filter", seconds=60)),
+            validations=4,
         ),
     )
 }

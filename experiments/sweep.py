@@ -18,7 +18,7 @@ from .engines import Engine, local
 from .errors import UserError
 from .files import check_writable
 from .grid import Job
-from .presets import BASELINES, SHORT, Baseline, Options, Preset, flagship
+from .presets import BASELINES, BRIEF, BRIEFLY, SHORT, Baseline, Learner, Options, Preset, flagship
 from .worlds import check_env_id
 
 CELLS = "cells"  # below the sweep's folder
@@ -128,7 +128,32 @@ FULL = Sweep(
     envs=tuple(f"driftrec/{name}-v0" for name in ("Ecommerce", "News", "Video", "Music")),
     strengths=(0.0, 0.5, 1.0, 2.0),
 )
-SWEEPS: dict[str, Sweep] = {sweep.base.name: sweep for sweep in (FULL,)}
+
+# What the flagship is held against: every learned rival with its pretraining and its budget, every
+# tuned bandit, the filter. Five seeds, so that it is not one training that wins.
+RIVALS = Sweep(
+    base=replace(
+        FULL.base,
+        name="rivals",
+        description="the flagship against every rival, five seeds, at the domains' own drift",
+        learners=tuple(
+            Learner(agent, algo, BRIEFLY, BRIEF, seconds=35)
+            for agent, algo in (
+                ("interest-attention", "ppo"),
+                ("interest-attention", "reinforce"),
+                ("interest-attention", "slateq"),
+                ("attention", "ppo"),
+                ("static-attention", "ppo"),
+                ("gru", "ppo"),
+                ("mlp", "ppo"),
+            )
+        ),
+        training_seeds=(1, 2, 3, 4, 5),
+    ),
+    envs=FULL.envs,
+    strengths=(1.0,),
+)
+SWEEPS: dict[str, Sweep] = {sweep.base.name: sweep for sweep in (FULL, RIVALS)}
 
 
 def run_sweep(

@@ -13,6 +13,7 @@ from .figures import save
 from .files import write_text
 from .page import Page
 from .report import Report, describe_setting
+from .rivals import rival_table, shown_rivals
 from .sweep_figures import advantage, profiles
 from .sweep_results import (
     SweepResults,
@@ -30,6 +31,7 @@ CAPTIONS = {
     "profiles": "Performance profiles: share of users and training seeds, over all environments, "
     "whose score is above a share of the oracle's interquartile mean there (95 % band).",
 }
+RIVALS = "Way to the filter, agent by agent (= level with the flagship, > above it)"
 NOTES = (
     "drift: multiple of the environment's own drift; 0 is a world that stands still.",
     "scores: interquartile mean of return / horizon over test users and training seeds, in the "
@@ -46,7 +48,7 @@ NOTES = (
 
 
 def write_sweep_report(results: SweepResults) -> Report:
-    """Write scores.csv, advantages.csv, the figures, report.md and report.html."""
+    """Write scores.csv, advantages.csv, where it says something rivals.csv, figures and report."""
     folder = results.folder
     table, scores = advantage_table(results), score_tables(results)
     for name, frame in (("scores", scores), ("advantages", table)):
@@ -55,11 +57,20 @@ def write_sweep_report(results: SweepResults) -> Report:
     told = tuple(findings(table))
     page = Page(
         f"driftrec benchmark: {results.cells[0].results.settings['name']}",
-        told, shown_table(table, scores), NOTES, CAPTIONS, _setting(results),
+        told, shown_table(table, scores), NOTES, CAPTIONS, _setting(results), _rivals(results),
     )  # fmt: skip
     page.write(folder)
     plain = json.loads(scores.to_json(orient="records"))  # NaN and infinity become null
     return Report(folder, plain, page.table.to_string(index=False, justify="right"), told)
+
+
+def _rivals(results: SweepResults) -> dict[str, pd.DataFrame]:
+    """Where several agents were trained, each of them beside all others; also as rivals.csv."""
+    if len(results.cells[0].results.settings["learners"]) == 1:
+        return {}
+    table = rival_table(results)
+    write_text(results.folder / "rivals.csv", table.to_csv(index=False, lineterminator="\n"))
+    return {RIVALS: shown_rivals(table)}
 
 
 def write_sweep_figures(results: SweepResults, table: pd.DataFrame, folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from .benchmark import JOBS, jobs_of, wall_seconds
 from .errors import UserError
 from .files import read_json
 from .grid import SETTINGS
+from .presets import label
 from .results import (
     AgentResults,
     BenchmarkResults,
@@ -55,8 +56,9 @@ class CellResults:
 
     @property
     def flagship(self) -> AgentResults:
-        """The first agent that was trained."""
-        return self._agent(self.results.settings["learners"][0]["agent"])
+        """The first agent that is trained."""
+        first = self.results.settings["learners"][0]
+        return self._agent(label(first["agent"], first["algo"], first.get("variant", "")))
 
     @property
     def bandit(self) -> AgentResults:
@@ -139,7 +141,7 @@ def advantage_table(sweep: SweepResults) -> pd.DataFrame:
         for role, agent in (("flagship", cell.flagship), ("bandit", cell.bandit)):
             rows.append({"env": cell.env, "strength": cell.strength, "role": role})
             rows[-1] |= _advantage(agent, cell.static)
-            rows[-1] |= _way(agent, cell.static, cell.results.by_name(FILTER))
+            rows[-1] |= way(agent, cell.static, cell.results.by_name(FILTER))
     return pd.DataFrame(rows)
 
 
@@ -167,11 +169,15 @@ def _advantage(ours: AgentResults, static: AgentResults) -> dict[str, Any]:
     }
 
 
-def _way(ours: AgentResults, static: AgentResults, end: AgentResults | None) -> dict[str, float]:
-    way = Interval(np.nan, np.nan, np.nan)
+def way(ours: AgentResults, static: AgentResults, end: AgentResults | None) -> dict[str, float]:
+    """How far an agent comes from one, 0, to another, 1: way, way_low, way_high.
+
+    NaN where the other took no part or is not above the one.
+    """
+    found = Interval(np.nan, np.nan, np.nan)
     if end is not None and interquartile_mean(end.scores) > interquartile_mean(static.scores):
-        way = bootstrap_position(ours.scores, static.scores, end.scores, strata=ours.strata)
-    return {"way": way.estimate, "way_low": way.low, "way_high": way.high}
+        found = bootstrap_position(ours.scores, static.scores, end.scores, strata=ours.strata)
+    return {"way": found.estimate, "way_low": found.low, "way_high": found.high}
 
 
 def profile_table(sweep: SweepResults) -> pd.DataFrame:

@@ -176,3 +176,29 @@ def test_a_head_that_cannot_do_what_is_asked_is_refused():
     observation = {k: torch.as_tensor(v) for k, v in env.reset().items()}
     with pytest.raises(ValueError, match="head must draw slates themselves, got proto"):
         policy(observation)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_sum_over_all_items_and_its_gradients_are_those_of_the_scores(masked):
+    available = None
+    if masked:
+        available = torch.rand(5, 1, 12, generator=torch.Generator().manual_seed(3)) > 0.3
+    said = output(available=available)
+    generator = torch.Generator().manual_seed(1)
+    parts = {
+        "query": torch.randn(5, 1, 4, 3, generator=generator),
+        "weight": torch.randn(5, 1, 4, generator=generator),
+        "embedding": said.embedding,
+        "bias": said.bias,
+    }
+    for name, part in parts.items():
+        setattr(said, name, part.requires_grad_())
+    pull = torch.randn(5, 1, generator=generator)
+    plain = said.scores.logsumexp(-1)
+    assert torch.allclose(said.log_total(), plain, atol=1e-5)
+    ours, theirs = (
+        torch.autograd.grad((total * pull).sum(), list(parts.values()), retain_graph=True)
+        for total in (said.log_total(), plain)
+    )
+    for name, mine, right in zip(parts, ours, theirs, strict=True):
+        assert torch.allclose(mine, right, atol=1e-5), name

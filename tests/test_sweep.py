@@ -14,23 +14,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftrec.experiments.benchmark import JOBS, claim_folder
+from driftrec.agents.learners import default_options
+from driftrec.experiments.benchmark import JOBS, claim_folder, jobs_of
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import EvaluationResult
 from driftrec.experiments.files import write_json, write_text
 from driftrec.experiments.grid import Job, run_job
 from driftrec.experiments.plot import plot
-from driftrec.experiments.presets import Baseline, Learner, Preset
-from driftrec.experiments.sweep import CELLS, FULL, Sweep
+from driftrec.experiments.presets import PRESETS, Baseline, Learner, Preset
+from driftrec.experiments.rivals import rival_table
+from driftrec.experiments.sweep import CELLS, FULL, RIVALS, Sweep
 from driftrec.experiments.sweep_figures import profiles
 from driftrec.experiments.sweep_report import write_sweep_report
 from driftrec.experiments.sweep_results import (
-    _way,
     advantage_table,
     findings,
     load_sweep,
     profile_table,
     score_tables,
+    way,
 )
 
 VIDEO, NEWS = "driftrec/Video-v0", "driftrec/News-v0"
@@ -53,6 +55,7 @@ SWEEP = Sweep(
 )
 # What an agent gains on a static profile for each unit of drift; the world's other half is worse.
 GAIN = {"interest-attention (PPO)": 0.4, "discounted-linucb": 0.2, "moving-average": 0.1}
+GAIN["bayes-filter"] = 0.6
 
 
 def fake_run(job: Job, folder: Path) -> Mapping[str, Any]:
@@ -185,7 +188,7 @@ def test_a_finding_says_what_the_intervals_say(table: pd.DataFrame) -> None:
     assert "is not seen to change with drift: " in news and "grows" not in news
 
 
-def test_a_finding_can_go_the_other_way(table: pd.DataFrame) -> None:
+def test_a_finding_can_go_the_otherway(table: pd.DataFrame) -> None:
     fallen = table.assign(strength=2 - table["strength"]).sort_values("strength")
     assert "shrinks with drift: +" in findings(fallen)[1]
 
@@ -198,8 +201,8 @@ def test_one_strength_is_told_without_a_trend(table: pd.DataFrame) -> None:
 def test_the_way_to_the_filter_is_told_where_it_took_part(table: pd.DataFrame) -> None:
     assert table["way"].isna().all()  # it did not, in these cells
     floor, half, end = (SimpleNamespace(scores=np.full((1, 40), v), strata=None) for v in (1, 2, 3))
-    assert _way(half, floor, end) == {"way": 0.5, "way_low": 0.5, "way_high": 0.5}
-    assert np.isnan(_way(half, end, floor)["way"]) and np.isnan(_way(half, floor, None)["way"])
+    assert way(half, floor, end) == {"way": 0.5, "way_low": 0.5, "way_high": 0.5}
+    assert np.isnan(way(half, end, floor)["way"]) and np.isnan(way(half, floor, None)["way"])
 
 
 def test_profiles_are_measured_by_the_oracle(folder: Path) -> None:
@@ -238,12 +241,18 @@ def test_the_report_holds_findings_table_and_figures(folder: Path) -> None:
     assert len(pd.read_csv(folder / "scores.csv")) == 30
 
 
-def test_the_readmes_blocks_are_made_from_a_sweeps_report(folder: Path) -> None:
+def load_readme() -> Any:
+    """The script that writes the README's blocks."""
     path = Path(__file__).parents[1] / "benchmarks" / "readme.py"
     spec = importlib.util.spec_from_file_location("readme", path)
     assert spec is not None and spec.loader is not None
     readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readme)
+    return readme
+
+
+def test_the_readmes_blocks_are_made_from_a_sweeps_report(folder: Path) -> None:
+    readme = load_readme()
     write_sweep_report(load_sweep(folder))
     report = (folder / "report.md").read_text()
     assert readme.findings(report).count("\n- driftrec/Video-v0: the advantage of ") == 1
@@ -280,3 +289,49 @@ def test_a_cell_without_a_static_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no static-interest to compare"):
         advantage_table(load_sweep(tmp_path))
     assert len(score_tables(load_sweep(tmp_path))) == 4
+
+
+# --- every agent beside the flagship --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep in which the flagship has a rival that gains as little as a moving average does."""
+    learners = (*SWEEP.base.learners, Learner("gru", "ppo", 1000))
+    baselines = (*SWEEP.base.baselines, Baseline("bayes-filter"))
+    base = dataclasses.replace(SWEEP.base, learners=learners, baselines=baselines)
+    out = tmp_path_factory.mktemp("contest")
+    fill(out, dataclasses.replace(SWEEP, base=base).restricted((VIDEO, NEWS), (1.0,)))
+    return out
+
+
+def test_the_flagship_leads_whoever_gains_less_and_is_level_with_itself(contest: Path) -> None:
+    table = rival_table(load_sweep(contest)).set_index(["env", "agent"])
+    rival, own = table.loc[VIDEO, "gru (PPO)"], table.loc[VIDEO, "interest-attention (PPO)"]
+    assert rival["lead_low"] > 0 and rival["ahead"] > 0.9 and rival["way"] < own["way"]
+    assert own["lead"] == own["lead_low"] == 0 and own["seeds"] == 2
+    assert table.loc[VIDEO, "oracle"]["lead_high"] < 0
+    level = table.loc[NEWS, "gru (PPO)"]
+    assert level["lead_low"] < 0 < level["lead_high"]
+
+
+def test_the_report_of_a_contest_ranks_all_agents(contest: Path) -> None:
+    write_sweep_report(load_sweep(contest))
+    report = (contest / "report.md").read_text(encoding="utf-8")
+    rows = load_readme().rivals(report).splitlines()
+    assert rows[0].startswith("| agent | News-v0, drift 1 | Video-v0, drift 1 |")
+    assert rows[2].startswith("| oracle |")  # whoever comes furthest is named first
+    assert any(row.startswith("| gru (PPO) |") for row in rows)
+    assert "gru (PPO)" in set(pd.read_csv(contest / "rivals.csv")["agent"])
+    assert "Way to the filter" in (contest / "report.html").read_text(encoding="utf-8")
+    assert not list(contest.parent.glob("sweep*/rivals.csv"))
+
+
+@pytest.mark.parametrize("preset", [RIVALS.base, PRESETS["ablations"]], ids=lambda p: p.name)
+def test_jobs_of_a_contest_have_names_and_options_that_hold(preset: Preset) -> None:
+    names = [job.name for job in jobs_of(preset)]
+    assert len(set(names)) == len(names)
+    assert len({learner.label for learner in preset.learners}) == len(preset.learners)
+    for learner in preset.learners:
+        known = default_options(learner.agent, learner.algo)
+        assert set(learner.options) <= set(known), learner.label
