@@ -149,6 +149,7 @@ RIVALS = Sweep(
             )
         ),
         training_seeds=(1, 2, 3, 4, 5),
+        validations=3,
     ),
     envs=FULL.envs,
     strengths=(1.0,),
