@@ -197,10 +197,12 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
             output.available = batch.available if only is None else batch.available[:, only]
         return output
 
-    def log_probability(self, output: Output, batch: Episodes) -> Tensor:
+    def log_probability(
+        self, output: Output, batch: Episodes, only: Tensor | slice = slice(None)
+    ) -> Tensor:
         """[B, T, K] of the slots that were drawn; [B, T, 1] where slates are drawn as a whole."""
-        slates = batch.slates[:, -batch.steps :]
-        return self.policy.network.head.log_probability(output, slates, batch.proto)
+        slates, proto = batch.slates[:, -batch.steps :][:, only], batch.proto[:, only]
+        return self.policy.network.head.log_probability(output, slates, proto)
 
     def entropy(self, output: Output, alive: Tensor) -> Tensor:
         """Mean entropy of the head, in nats; not computed where it has no weight."""

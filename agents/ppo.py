@@ -19,6 +19,8 @@ class EpisodePPO(EpisodeAlgorithm):
 
     Args:
         n_epochs: passes over the episodes of one rollout.
+        share: of an episode's requests, drawn anew for each update, that it learns from:
+            neighbours are alike, and what is not read out costs little.
         clip_range: c of the clipped surrogate.
         target_kl: the passes end where the policy has moved further than this, in nats a slot.
         **kwargs: of ``EpisodeAlgorithm``.
@@ -36,11 +38,15 @@ class EpisodePPO(EpisodeAlgorithm):
         self,
         *args: Any,
         n_epochs: int = 3,
+        share: float = 1.0,
         clip_range: float = 0.2,
         target_kl: float = 0.05,
         **kwargs: Any,
     ) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be in (0, 1], got {share}")
         self.n_epochs, self.clip_range, self.target_kl = n_epochs, clip_range, target_kl
+        self.share = share
         super().__init__(*args, **kwargs)
 
     def learn_from(self, episodes: Episodes) -> None:
@@ -64,13 +70,18 @@ class EpisodePPO(EpisodeAlgorithm):
     def _update(
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
-        output, alive = self.read(batch), batch.alive
-        log_prob = self.log_probability(output, batch)
-        policy = clipped_surrogate(log_prob, batch.log_probability, credit, self.clip_range, alive)
-        value = ((output.value - returns).square() * alive).sum() / alive.sum()
+        count = max(1, round(self.share * batch.steps))
+        some = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
+        drawn, credit, returns, alive = (
+            part[:, some] for part in (batch.log_probability, credit, returns, batch.alive)
+        )
+        output = self.read(batch, some)
+        log_prob = self.log_probability(output, batch, some)
+        policy = clipped_surrogate(log_prob, drawn, credit, self.clip_range, alive)
+        value = ((output.value - returns).square() * alive).sum() / alive.sum().clamp_min(1)
         spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         with torch.no_grad():
-            shift = log_prob - batch.log_probability
-            kl = (((shift.exp() - 1) - shift).mean(2) * alive).sum() / alive.sum()
+            shift = log_prob - drawn
+            kl = (((shift.exp() - 1) - shift).mean(2) * alive).sum() / alive.sum().clamp_min(1)
         return policy.item(), value.item(), spread.item(), kl.item()
