@@ -44,8 +44,10 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
         pretrain_rate: learning rate of pretraining.
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
-        log_passes: passes over the platform's log on which the interest is fitted before, of a user
-            for every 8 steps of pretraining (``driftrec.agents.logfit``).
+        log_passes: passes over the platform's log on which the interest is fitted before
+            (``driftrec.agents.logfit``).
+        log_users: of that log that are read, as far as it has so many; None: one for every 8 steps
+            of pretraining. More are better, and a fit is made once (``driftrec.agents.kept``).
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.
@@ -89,6 +91,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         pretrain_rate: float = 6e-3,
         pretrain_epochs: int = 2,
         log_passes: int = 2,
+        log_users: int | None = None,
         epsilon: float | None = None,
         delta: float | None = None,
         tune_interest: bool = False,
@@ -105,7 +108,10 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
-        self.log_passes, self.tune_interest = log_passes, tune_interest
+        if log_users is not None and log_users < 1:
+            raise ValueError(f"log_users must be at least 1, got {log_users}")
+        self.log_passes, self.log_users = log_passes, log_users
+        self.tune_interest = tune_interest
         self.privacy = None
         if epsilon is not None:
             self.privacy = PrivateFitConfig(epsilon, delta, passes=log_passes)
@@ -208,7 +214,8 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         """Mean entropy of the head, in nats; not computed where it has no weight."""
         if self.ent_coef == 0:
             return torch.zeros(())
-        return (self.policy.network.head.entropy(output) * alive).sum() / alive.sum()
+        entropy = self.policy.network.head.entropy(output)
+        return (entropy * alive).sum() / alive.sum().clamp_min(1)
 
     def descend(self, loss: Tensor, rate: float) -> None:
         """One gradient step."""

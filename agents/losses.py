@@ -114,7 +114,7 @@ def clipped_surrogate(
     """
     ratio = (log_prob - old).exp()
     gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
-    return -(gain.mean(2) * alive).sum() / alive.sum()
+    return -(gain.mean(2) * alive).sum() / alive.sum().clamp_min(1)
 
 
 def score_function(log_prob: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:

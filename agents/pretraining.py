@@ -36,6 +36,7 @@ class Pretraining:
     pretrain_rate: float
     pretrain_epochs: int
     log_passes: int
+    log_users: int | None
     privacy: PrivateFitConfig | None
     behaviour: Behaviour | None
     several: bool
@@ -71,7 +72,7 @@ class Pretraining:
         """What the interest is fitted on; None where nobody's choices are known."""
         if self.behaviour is not None:
             return self.behaviour
-        log, users = Platform.of(self.env).log, max(1, self.pretrain_steps // 8)
+        log, users = Platform.of(self.env).log, self.log_users or max(1, self.pretrain_steps // 8)
         if log.slates is None or log.feedback is None:
             return None
         return Behaviour(log.slates[:users], log.feedback[:users])

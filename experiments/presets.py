@@ -153,12 +153,14 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# Three quarters of the steps are pretraining on the simulator's true utilities, which are targets
-# and never inputs; reinforcement learning does the rest.
-PRETRAINED: Options = {"pretrain_steps": 128_000, "privileged": True}
-SHORT: Options = {"pretrain_steps": 89_600, "privileged": True}
-SHORTEST: Options = {"pretrain_steps": 64_000, "privileged": True}
-BRIEF: Options = {"pretrain_steps": 38_400, "privileged": True}
+# The interest is fitted on the platform's whole log. Three quarters of the steps are pretraining on
+# the simulator's true utilities, which are targets and never inputs; reinforcement learning does
+# the rest.
+TOLD: Options = {"privileged": True, "log_users": 10_000}
+PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
+SHORT: Options = {"pretrain_steps": 89_600, **TOLD}
+SHORTEST: Options = {"pretrain_steps": 64_000, **TOLD}
+BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
 BRIEFLY = 64_000  # user-steps, where there is much to train
 
 

@@ -159,3 +159,27 @@ def test_the_law_of_the_interest_stays_as_fitted_unless_it_is_tuned(agent):
         after = (chain.passing, chain.change, memory.rate)
         moved[tune] = [not torch.equal(a, b) for a, b in zip(after, before, strict=True)]
     assert not any(moved[False]) and all(moved[True])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
+def test_an_update_learns_from_some_of_the_requests_or_is_refused(share):
+    with pytest.raises(ValueError, match="share must be in"):
+        make_learner("gru", "ppo", news(), seed=2, hidden=16, share=share)
+
+
+def test_updates_that_draw_requests_at_which_nobody_is_left_change_nothing_for_the_worse(
+    plain_domain,
+):
+    env = BatchVecEnv(
+        gym.make_vec(
+            "driftrec/DriftingInterest-v0", num_envs=4, domain=plain_domain(most=1.0), **SMALL
+        )
+    )
+    options = {"share": 0.1, "episode_batch": 1, "n_epochs": 4, "ent_coef": 1e-3, "hidden": 16}
+    learner = make_learner("gru", "ppo", env, seed=1, **options)
+    read = []
+    plain = learner.read
+    learner.read = lambda batch, only=None: read.append(len(only)) or plain(batch, only)
+    learner.learn(3 * 4 * SMALL["horizon"])
+    assert set(read) == {1}
+    assert all(torch.isfinite(part).all() for part in learner.policy.parameters())
