@@ -14,7 +14,7 @@ from torch import Tensor
 from .attention import Adjustment
 from .network import Network
 from .output import Output
-from .reading import Seen
+from .reading import Interest, Seen
 from .serving.event import Event
 from .serving.reader import NOTHING
 from .serving.recommender import Recommender
@@ -59,7 +59,8 @@ class Explanation:
         contribution: [T, 4] what each event adds to the score by each of ``FEATURES``: integrated
             gradients from a user who was shown nothing. Their sum is ``score - baseline``. The
             request and the time of a row are those that follow the event.
-        baseline: the item's score for a user who was shown nothing.
+        baseline: the item's score for a user who was shown nothing, by the passing interests that
+            are likeliest now.
         attention: [L, H, T, T] of each layer and head, a row for each request, and
             ``unconditioned`` what it would be if the interest adjusted nothing; None where the
             network does not attend.
@@ -79,11 +80,7 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        """What the contributions leave unexplained: the error of the integral.
-
-        Larger where the network reads out fewer interests than it follows: which of them are the
-        likeliest may change along the path, and then the score jumps.
-        """
+        """What the contributions leave unexplained: the error of the integral."""
         return float(self.score - self.baseline - self.contribution.sum())
 
 
@@ -115,7 +112,8 @@ def explain(
     network = recommender.model.network
     with torch.no_grad():
         seen = network.perceive(*reader.tensors(read, asked))
-        output = _output(network, seen)
+        hidden, interest = _reached(network, seen)
+        output = network.read_out(hidden, interest)
         scores = output.scores[0, 0]
     contribution, baseline = contributions(network, seen, item, steps)
     return Explanation(
@@ -132,10 +130,11 @@ def explain(
     )
 
 
-def _output(network: Network, seen: Seen) -> Output:
+def _reached(network: Network, seen: Seen) -> tuple[Tensor, Interest]:
+    """What is read out at the newest request."""
     interest = network.interest(seen)
     hidden = network.mix_whole(network.tokens(seen), interest.vector)
-    return network.read_out(hidden[:, -1:], interest.at(slice(-1, None)))
+    return hidden[:, -1:], interest.at(slice(-1, None))
 
 
 # --- contributions ------------------------------------------------------------------------------
@@ -146,7 +145,9 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
 
     Integrated gradients along the straight line from slates that are empty, without request or
     time. Source: Sundararajan, Taly & Yan (2017), "Axiomatic attribution for deep networks"; their
-    completeness says that the contributions add up to the difference.
+    completeness says that the contributions add up to the difference. The passing interests that
+    are likeliest at the end are read all the way: the score would jump where one took the place of
+    another.
 
     Returns:
         [T, 4] by event and feature, and the baseline's score.
@@ -163,10 +164,16 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
     empty = tuple(torch.zeros_like(part) for part in parts)
     asked = network.request(torch.zeros(1, 1, dtype=torch.long))  # the vector of "no request"
     empty[names.index("request")].copy_(asked.expand_as(seen.request))
+    with torch.no_grad():
+        hidden, interest = _reached(network, seen)
+        weight = network.weigh(hidden, interest.belief)
+        likely = weight.topk(min(network.config.vectors, weight.shape[-1]), dim=-1).indices
 
     def score(*moved: Tensor) -> Tensor:
         shown = seen.shown.expand(len(moved[0]), -1, -1)
-        output = _output(network, Seen(**dict(zip(names, moved, strict=True)), shown=shown))
+        told = Seen(**dict(zip(names, moved, strict=True)), shown=shown)
+        hidden, interest = _reached(network, told)
+        output = network.read_out(hidden, interest, likely.expand(len(hidden), -1, -1))
         return output.scores_of(torch.full((len(moved[0]), 1, 1), item))[:, 0, 0]
 
     gradients = IntegratedGradients(score).attribute(

@@ -278,18 +278,28 @@ class Network(nn.Module, ABC):
         """[B, T] log-likelihood of the answers to slates [B, T, K], given those before."""
         return self.follow(slates, feedback).evidence
 
-    def read_out(self, hidden: Tensor, interest: Interest) -> Output:
-        """Item scores and value at each request, from what ``mix`` and the interest say."""
+    def weigh(self, hidden: Tensor, belief: Tensor) -> Tensor:
+        """[B, T, C] log-weight of each passing interest, from beliefs [B, T, G, C]."""
+        share = belief.sum(2).clamp_min(_VAGUE)
+        return share.log() + self.passing(hidden) + self.level(hidden)
+
+    def read_out(self, hidden: Tensor, interest: Interest, likely: Tensor | None = None) -> Output:
+        """Item scores and value at each request, from what ``mix`` and the interest say.
+
+        ``likely`` [B, T, M]: the passing interests that are read; the M likeliest if None.
+        """
         value = self.value(torch.cat((hidden, interest.vector), -1))[..., 0]
-        share = interest.belief.sum(2)  # [B, T, C]
-        given = interest.belief / share.clamp_min(_VAGUE)[:, :, None]
+        given = interest.belief / interest.belief.sum(2, keepdim=True).clamp_min(_VAGUE)
         query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull
-        weight = share.clamp_min(_VAGUE).log() + self.passing(hidden) + self.level(hidden)
+        weight = self.weigh(hidden, interest.belief)
         if self.config.vectors == 1:
             query = (weight.softmax(-1)[..., None] * query).sum(2, keepdim=True)
             weight = weight.logsumexp(-1, keepdim=True)
         else:
-            weight, likely = weight.topk(min(self.config.vectors, weight.shape[-1]), dim=-1)
+            if likely is None:
+                count = min(self.config.vectors, weight.shape[-1])
+                likely = weight.topk(count, dim=-1).indices
+            weight = weight.gather(-1, likely)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
         shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(
             hidden

@@ -20,14 +20,21 @@ pytest.importorskip("captum", reason="explanations need the extra driftrec[expla
 NOW = datetime.datetime(2026, 5, 6, 18, 0)
 
 
-def make_recommender(name: str = "interest-attention") -> Recommender:
+def make_recommender(name: str = "interest-attention", vectors: int = 24) -> Recommender:
     """A recommender of a small model whose every part has a say, and a user with ten events."""
-    model = stirred_model(name, ("q_proj.weight", "k_proj.weight"), vectors=24)
+    model = stirred_model(name, ("q_proj.weight", "k_proj.weight"), vectors=vectors)
     recommender, rng = Recommender(model), np.random.default_rng(0)
     for step in range(10):
         item, when = model.items.ids[rng.integers(1000)], NOW + datetime.timedelta(minutes=step)
         recommender.observe(Event("anna", item, float(step % 2), when))
     return recommender
+
+
+def told_again(recommender: Recommender) -> Recommender:
+    """One that reads the same events by the same network as it is now."""
+    again = Recommender(recommender.model)
+    again.restore(recommender.events("anna"))
+    return again
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,19 @@ def test_contributions_add_up_to_the_score(recommender: Recommender, why: Explan
     assert abs(why.gap) < 0.02 * moved
     coarse = explain(recommender, "anna", best.item_id, at=NOW, steps=2)
     assert abs(coarse.gap) > 10 * abs(why.gap)  # it is the integral that adds up
+
+
+def test_they_add_up_where_only_the_likeliest_interests_are_served() -> None:
+    sure = make_recommender(vectors=2)
+    network = sure.model.network
+    with torch.no_grad():  # a belief that moves from one interest to another, as a fitted one does
+        network.interest.chain.log_gain.copy_(torch.tensor([5.0, 6.0]).log())
+    network.read_as_fitted()
+    sure = told_again(sure)
+    best = sure.recommend("anna", k=1, at=NOW)[0]
+    why = explain(sure, "anna", best.item_id, at=NOW)
+    assert why.score == pytest.approx(best.score, abs=1e-4)
+    assert abs(why.gap) < 0.02 * abs(why.score - why.baseline)
 
 
 @pytest.mark.parametrize("name", ["attention", "gru", "mlp"])
