@@ -17,6 +17,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from stirred import stirred_model
@@ -197,10 +198,21 @@ def test_a_lighter_network_hardly_moves_a_score(model: ServedModel, flags: dict)
     ours, theirs = (r.output("anna", asked).scores[0, 0].numpy() for r in (light, full))
     assert 0 < np.abs(ours - theirs).mean() < 0.1 * theirs.std()
     assert answer(full) == answer(told(model, events))  # the model itself stays as it is
-    with pytest.raises(ValueError, match="precision must be one of fp32, bf16, int8, got 'fp4'"):
-        Recommender(model, precision="fp4")
-    with pytest.raises(ValueError, match=r"pruned must be in \[0, 1\), got 1"):
-        Recommender(model, pruned=1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"precision": "fp4"}, "precision must be one of fp32, bf16, int8, got 'fp4'"),
+        ({"pruned": 1}, r"pruned must be a number in \[0, 1\), got 1"),
+        ({"pruned": "0.5"}, r"pruned must be a number in \[0, 1\), got '0.5'"),
+        ({"states": 0}, "states must be a whole number from 1 on, got 0"),
+        ({"states": "all"}, "states must be a whole number from 1 on, got 'all'"),
+    ],
+)
+def test_impossible_options_are_refused(model: ServedModel, flags: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recommender(model, **flags)
 
 
 def test_every_step_is_read_by_the_lighter_network(model: ServedModel) -> None:
@@ -432,6 +444,11 @@ def test_a_damaged_or_foreign_folder_is_named(
         Recommender.load(damaged(exported, tmp_path, change))
 
 
+def test_a_folder_that_is_no_path_is_named() -> None:
+    with pytest.raises(ValueError, match="folder must be a path, got None"):
+        Recommender.load(None)
+
+
 def test_an_export_overwrites_nothing_but_an_export(model: ServedModel, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"must be new or hold an export, .* holds 'thesis.txt'"):
@@ -465,6 +482,7 @@ EVENT = {"user": "anna", "item": "video-1", "feedback": 1.0}
         ({"feedback": 10**5000}, r"feedback must be in \[0, 1\], got a number of 16,610 bits"),
         ({"time": "noon"}, "time must be a datetime.datetime or None, got 'noon'"),
         ({"time": 0}, "time must be a datetime.datetime or None, got 0"),
+        ({"time": pd.NaT}, "time must be a datetime.datetime or None, got a NaTType"),
         ({"request": TEN_MB}, "request must have 0 to 10,000 characters"),
         ({"request": None}, "request must be a string, got None"),
     ],
@@ -482,6 +500,7 @@ def test_an_impossible_event_is_refused(given: dict, message: str) -> None:
         (lambda r: r.observe({"user": "anna"}), "event must be an Event, got a dict"),
         (lambda r: r.observe(None), "event must be an Event, got None"),
         (lambda r: r.restore([*r.events("anna"), Event("anna", "no", 1.0)]), "item must be an id"),
+        (lambda r: r.restore(None), "events must be a collection of Event, got None"),
         (lambda r: r.recommend(TEN_MB), "user must have 1 to 256 characters"),
         (lambda r: r.recommend(b"anna"), "user must be a string, got a bytes"),
         (lambda r: r.recommend("anna", TEN_MB), "request must have 0 to 10,000 characters"),
@@ -504,6 +523,7 @@ def test_an_impossible_event_is_refused(given: dict, message: str) -> None:
             r"k must be in \[1, 999\] .* excluded",
         ),
         (lambda r: r.recommend("anna", at="noon"), "at must be a datetime.datetime or None"),
+        (lambda r: r.recommend("anna", at=pd.NaT), "at must be a datetime.datetime or None"),
         (lambda r: r.forget("nobody"), "what must be a user or an event that was observed"),
         (lambda r: r.forget(TEN_MB), "what must be a user or an event that was observed"),
         (lambda r: r.forget(3), "what must be an Event or the id of a user, got 3"),

@@ -86,8 +86,8 @@ def check_fraction(name: str, value: Any) -> None:
 
 
 def check_time(name: str, value: Any) -> None:
-    """Refuses what is neither a ``datetime`` nor None."""
-    if value is not None and not isinstance(value, datetime.datetime):
+    """Refuses what is neither a ``datetime`` nor None, such as pandas' NaT, which poses as one."""
+    if value is not None and not (isinstance(value, datetime.datetime) and value == value):
         raise ValueError(f"{name} must be a datetime.datetime or None, got {shown(value)}")
 
 

@@ -7,6 +7,7 @@ import copy
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from numbers import Real
 
 import torch
 from torch import nn
@@ -36,8 +37,8 @@ def lighten(network: Network, precision: str = "fp32", pruned: float = 0.0) -> N
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if not 0 <= pruned < 1:
-        raise ValueError(f"pruned must be in [0, 1), got {pruned!r}")
+    if not isinstance(pruned, Real) or not 0 <= pruned < 1:
+        raise ValueError(f"pruned must be a number in [0, 1), got {pruned!r}")
     if pruned:
         network = copy.deepcopy(network)
         for layer in [m for m in network.modules() if isinstance(m, nn.Linear)]:

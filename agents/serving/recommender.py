@@ -64,8 +64,8 @@ class Recommender:
         compiled: bool = False,
         pruned: float = 0.0,
     ) -> None:
-        if states < 1:
-            raise ValueError(f"states must be at least 1, got {states}")
+        if not isinstance(states, int) or states < 1:
+            raise ValueError(f"states must be a whole number from 1 on, got {shown(states)}")
         self.model, self.items = model, model.items
         self.search = search
         self.reader = Reader(model.network, model.slots, precision, compiled, pruned)
@@ -85,6 +85,8 @@ class Recommender:
         Raises:
             ValueError: where the folder is damaged or holds something else.
         """
+        if not isinstance(folder, str | Path):
+            raise ValueError(f"folder must be a path, got {shown(folder)}")
         model, index = load(Path(folder))
         search = exact if index is None else Nearest(index)
         return cls(model, search, states, precision, compiled, pruned)
@@ -120,6 +122,8 @@ class Recommender:
         Raises:
             ValueError: as ``observe``; then none of them is noted.
         """
+        if not isinstance(events, Iterable):
+            raise ValueError(f"events must be a collection of Event, got {shown(events)}")
         checked = []
         for event in events:
             check_event(event)
