@@ -492,7 +492,11 @@ def test_attention_turns_to_what_was_bought_and_read(books):
         (lambda c: dynamic_recommend([{"name": "a"}], "", catalog=c), "must have title"),
         (lambda c: dynamic_recommend([], "", 0, catalog=c), "top_k must be from 1 to 160, got 0"),
         (lambda c: dynamic_recommend([], "", 2.5, catalog=c), "top_k must be a whole number"),
+        (lambda c: dynamic_recommend([], "", 10**6000, catalog=c), "top_k must be from 1 to 160"),
         (lambda c: dynamic_recommend([], 3, catalog=c), "request must be a string, got 3"),
+        (lambda c: dynamic_recommend([], "\ud800", catalog=c), "request must be Unicode"),
+        (lambda c: dynamic_recommend(["a\udfff"], "", catalog=c), "text must be Unicode"),
+        (lambda c: dynamic_recommend([], "", catalog=c.titles), "catalog must be a TextCatalog"),
     ],
 )
 def test_data_of_another_form_are_refused(books, call, message):
@@ -512,8 +516,24 @@ def test_a_catalogue_of_ones_own_needs_no_training():
     own = TextCatalog.of(items)
     (best, _) = dynamic_recommend(["Calculus"], "", 2, catalog=own)
     assert best.title in ("Trigonometry", "Algebra")
-    with pytest.raises(ValueError, match=r"an item must have a title, got \{'name'"):
-        TextCatalog.of([{"name": "x"}, "y"])
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([{"name": "x"}, "y"], r"an item must have a title, got \{'name'"),
+        ([None, "y"], "an item must have a title, got None"),
+        ([{"title": "x", "text": "y"}, "y"], "must have title, translation, description, cat"),
+        ([{"title": "x", "description": 3}, "y"], "description must be a string, got 3"),
+        ([{"title": "x", "categories": "sea"}, "y"], "categories must be a sequence of texts"),
+        ([{"title": "x", "categories": [3]}, "y"], "categories must be a string with something"),
+        (["x\ud800", "y"], "title must be Unicode"),
+        ("whales", "items must be a Catalog, titles or mappings, got 'whales'"),
+    ],
+)
+def test_items_of_another_form_are_refused(tiny, items, message):
+    with pytest.raises(ValueError, match=message):
+        TextCatalog.of(items, tiny)
 
 
 def test_the_books_are_enough_and_all_different():

@@ -21,24 +21,14 @@ import torch
 from driftrec.simulators import Catalog
 from driftrec.simulators.streams import Floats
 
+from ..serving.event import shown
 from .backbones import load_backbone
 from .books import load_books
 from .bridge import Bridge
 from .embeddings import TextEncoder, catalog_texts, item_text
 from .maps import LayerAttention, attention_maps
+from .plain import UserData, check_top_k, read_events, read_items, read_request
 from .recommender import Event, TextConfig, TextRecommender
-
-HISTORIES = {
-    "浏览历史": 0.3,
-    "阅读历史": 0.6,
-    "购买历史": 1.0,
-    "browsing history": 0.3,
-    "reading history": 0.6,
-    "purchase history": 1.0,
-}
-"""What it says of an item to be in a history of that name: feedback in [0, 1]."""
-
-UserData = Mapping[str, Sequence[Any]] | Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -104,17 +94,14 @@ class TextCatalog:
             config: how the interest acts.
 
         Raises:
-            ValueError: for an item without a title, fewer than two items, or an unknown model.
+            ValueError: for an item without a title or with entries of another form, fewer than two
+                items, or an unknown model.
         """
         if isinstance(items, Catalog):
             titles: tuple[tuple[str, ...], ...] = tuple((title,) for title in items.title)
             texts = catalog_texts(items)
         else:
-            rows: list[dict[str, Any]] = [
-                {"title": item} if isinstance(item, str) else dict(item) for item in items
-            ]
-            names = [_titles(row) for row in rows]
-            titles, texts = tuple(names), [_text(row) for row in rows]
+            titles, texts = read_items(items)
         return cls._make(TextEncoder(load_backbone(model)), texts, titles, bridge, config)
 
     @classmethod
@@ -154,7 +141,7 @@ def user_interest(user_data: UserData, *, catalog: TextCatalog | None = None) ->
         ValueError: for data of another form, naming it.
     """
     history = read_events(user_data)
-    recommender = (catalog or _books()).recommender
+    recommender = _known(catalog).recommender
     memories = recommender.memories([history])
     vector = recommender.interest([history])[0]
     return UserInterest(vector.numpy(), memories[0].numpy(), history)
@@ -173,10 +160,10 @@ def dynamic_attention(
     Raises:
         ValueError: for data of another form, naming it.
     """
-    catalog = catalog or _books()
+    catalog = _known(catalog)
     if not isinstance(user, UserInterest):
         user = user_interest(user, catalog=catalog)
-    reading = catalog.recommender.read([user.events], [_checked(request)])
+    reading = catalog.recommender.read([user.events], [read_request(request)])
     return attention_maps(catalog.recommender, reading, torch.from_numpy(user.vector)[None])
 
 
@@ -198,16 +185,13 @@ def dynamic_recommend(
     Raises:
         ValueError: for data of another form, or a number out of range, naming it.
     """
-    catalog = catalog or _books()
-    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer):
-        raise ValueError(f"top_k must be a whole number, got {top_k!r:.60}")
-    if not 1 <= top_k <= len(catalog.titles):
-        raise ValueError(f"top_k must be from 1 to {len(catalog.titles)}, got {top_k}")
+    catalog = _known(catalog)
+    check_top_k(top_k, len(catalog.titles))
     user = user_data
     if not isinstance(user, UserInterest):
         user = user_interest(user, catalog=catalog)
     interest = torch.from_numpy(user.vector)[None]
-    scores = catalog.recommender.scores([user.events], [_checked(request)], interest)[0]
+    scores = catalog.recommender.scores([user.events], [read_request(request)], interest)[0]
     met = {event.text for event in user.events}
     order = [
         item
@@ -220,66 +204,13 @@ def dynamic_recommend(
     ]
 
 
-def read_events(user_data: UserData) -> tuple[Event, ...]:
-    """The events in plain data, see ``user_interest``.
-
-    Raises:
-        ValueError: naming the entry, what came and what was expected.
-    """
-    if isinstance(user_data, Mapping):
-        for name, entries in user_data.items():
-            if name not in HISTORIES:
-                raise ValueError(
-                    f"user_data must have histories of {', '.join(HISTORIES)}, got {name!r:.60}"
-                )
-            _check_sequence(f"user_data[{name!r}]", entries)
-        return tuple(
-            _event(entry, HISTORIES[name])
-            for name, entries in user_data.items()
-            for entry in entries
-        )
-    _check_sequence("user_data", user_data)
-    return tuple(_event(entry, 1.0) for entry in user_data)
-
-
-def _check_sequence(name: str, value: Any) -> None:
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise ValueError(f"{name} must be a sequence of titles, got {value!r:.60}")
-
-
-def _event(entry: Any, feedback: float) -> Event:
-    if isinstance(entry, Event):
-        return entry
-    if isinstance(entry, Mapping):
-        unknown = set(entry) - {"title", "feedback"}
-        if unknown or "title" not in entry:
-            raise ValueError(f"an event must have title and perhaps feedback, got {entry!r:.60}")
-        return Event(entry["title"], entry.get("feedback", feedback))
-    if isinstance(entry, tuple | list):
-        if len(entry) != 2:
-            raise ValueError(f"an event must be (title, feedback), got {entry!r:.60}")
-        return Event(*entry)
-    return Event(entry, feedback)
-
-
-def _checked(request: Any) -> str:
-    if not isinstance(request, str):
-        raise ValueError(f"request must be a string, got {request!r:.60}")
-    return request
-
-
-def _titles(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if not isinstance(row.get("title"), str) or not row["title"].strip():
-        raise ValueError(f"an item must have a title, got {row!r:.60}")
-    return tuple(row[name] for name in ("title", "translation") if row.get(name))
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    return item_text(
-        row.get("translation") or row["title"],
-        row.get("description", ""),
-        row.get("categories", ()),
-    )
+def _known(catalog: TextCatalog | None) -> TextCatalog:
+    """The catalogue that was given, or the books."""
+    if catalog is None:
+        return _books()
+    if not isinstance(catalog, TextCatalog):
+        raise ValueError(f"catalog must be a TextCatalog or None, got {shown(catalog)}")
+    return catalog
 
 
 @lru_cache(maxsize=1)

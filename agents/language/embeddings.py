@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,22 @@ def item_text(title: str, description: str = "", categories: Sequence[str] = ())
     """What the model reads of one item: title, categories and description."""
     parts = (title, ", ".join(categories), description)
     return ". ".join(part.strip().rstrip(".。") for part in parts if part.strip())
+
+
+def check_text(name: str, text: Any, empty: bool = False) -> None:
+    """Refuses what no model can read: what is no string, or half of a character (a surrogate).
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+    """
+    if not isinstance(text, str) or not (empty or text.strip()):
+        kind = "a string" if empty else "a string with something in it"
+        raise ValueError(f"{name} must be {kind}, got {text!r:.60}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        part = text[error.start : error.start + 20]
+        raise ValueError(f"{name} must be Unicode throughout, got {part!a}") from None
 
 
 def catalog_texts(catalog: Catalog) -> list[str]:
@@ -74,8 +91,7 @@ class TextEncoder:
             ValueError: where a text is no string.
         """
         for text in texts:
-            if not isinstance(text, str):
-                raise ValueError(f"texts must be strings, got {type(text).__name__}")
+            check_text("texts", text, empty=True)
         keys = [hashlib.sha256(text.encode()).digest() for text in texts]
         known = {} if self.cache is None else self.cache.read(set(keys))
         missing = {k: t for k, t in zip(keys, texts, strict=True) if k not in known}

@@ -27,7 +27,7 @@ from ..attention import Adjustment
 from ..interest import DeltaMemory
 from .bridge import Bridge
 from .calibration import calibrated_adjuster
-from .embeddings import TextEncoder
+from .embeddings import TextEncoder, check_text
 from .reading import Reader, Reading
 
 
@@ -91,8 +91,7 @@ class Event:
     feedback: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.text, str) or not self.text.strip():
-            raise ValueError(f"text must be a string with something in it, got {self.text!r:.60}")
+        check_text("text", self.text)
         number = isinstance(self.feedback, Real) and not isinstance(self.feedback, bool)
         if not (number and -1 <= self.feedback <= 1):
             raise ValueError(f"feedback must be a number in [-1, 1], got {self.feedback!r:.60}")
