@@ -7,6 +7,8 @@ from dataclasses import asdict, fields, replace
 from inspect import signature
 from typing import Any
 
+from driftrec.simulators import Catalog
+
 from .episodes import EpisodeAlgorithm
 from .fresh import weights_follow
 from .networks import NETWORKS
@@ -23,7 +25,7 @@ ALGORITHMS: dict[str, type[EpisodeAlgorithm]] = {
     "slateq": EpisodeSlateQ,
 }
 
-ITEM_OPTIONS = ("text", "text_width", "items")
+ITEM_OPTIONS = ("text", "text_width", "fused", "items")
 """Options that say what items are known by: a model that is begun from another shares them."""
 
 _TABLES = {"log": ItemTable.of, "catalogue": ItemTable.of_catalogue}
@@ -41,6 +43,7 @@ def make_learner(
     tensorboard_log: str | None = None,
     text: str = "",
     text_width: int = 64,
+    fused: bool = False,
     items: str | ItemTable = "log",
     **options: Any,
 ) -> EpisodeAlgorithm:
@@ -55,6 +58,8 @@ def make_learner(
         text: a language model (``minilm``, ``smollm2``, a folder or hub name): items are known by
             what it makes of their text, in place of vectors fitted on a log; "" for the latter.
         text_width: length of these vectors.
+        fused: whether text and topic shares are projected onto the vectors of ``items`` instead:
+            new items then get such vectors too, see ``language.fused_features``.
         items: what else is known of items: from the "log" of the platform (vectors, popularity), or
             from the "catalogue" alone; or a table of one's own.
         **options: fields of the network's ``Config`` and arguments of the algorithm.
@@ -81,10 +86,8 @@ def make_learner(
     if isinstance(items, ItemTable) and text:
         raise ValueError(f"items must be log or catalogue beside text, got both, text={text!r}")
     table = items if isinstance(items, ItemTable) else _TABLES[items](env)
-    if text:
-        from .language import text_features
-
-        table = replace(table, features=text_features(Platform.of(env).catalog, text, text_width))
+    if text or fused:
+        table = _read(table, Platform.of(env).catalog, text, text_width, fused)
     return ALGORITHMS[algo](
         ALGORITHMS[algo].policy_type,
         env,
@@ -93,6 +96,17 @@ def make_learner(
         tensorboard_log=tensorboard_log,
         **options,
     )
+
+
+def _read(table: ItemTable, catalog: Catalog, text: str, width: int, fused: bool) -> ItemTable:
+    """The table with vectors from the items' texts."""
+    from .language import fused_features, text_features
+
+    if not text:
+        raise ValueError("fused needs text, a language model, got ''")
+    if fused:
+        return replace(table, features=fused_features(catalog, table.features, text)(catalog))
+    return replace(table, features=text_features(catalog, text, width))
 
 
 def default_options(agent: str, algo: str) -> dict[str, Any]:

@@ -8,13 +8,15 @@ then serves the same 500 test users twice: with the items that it knows, and wit
 which no log exists: their vectors come from their texts alone, their average is that of all. Even
 and odd seeds train on the two halves of one split, so that a half that is easier cancels out.
 
-Four policies. ``text-alone`` knows items by what MiniLM makes of their texts (32 dimensions) and
-by nothing else: no vector of an item's own (``--option per_item=False``), no average from the log.
-Then what it knows of the others is what it knows of its own. ``text-log`` has their average in the
-log and 64 dimensions; ``text`` learns a vector of each item's own as well, as networks do unless
-told; ``id`` is that with a random vector in place of the text. What is learned of single items does
-not come along: new ones have rows that no one trained. The reference rows need no training; they
-do see the log of both halves.
+Six policies. ``fused`` knows items by a projection of their texts and topics onto the vectors that
+the log gives to the half it knows (``--text minilm --option fused=True``), ``text-alone`` by what
+MiniLM makes of their texts (32 dimensions), and both by nothing else: no vector of an item's own
+(``--option per_item=False``), no average from the log. Then what they know of the others is what
+they know of their own. ``text-log`` has their average in the log and 64 dimensions; ``text`` learns
+a vector of each item's own as well, as networks do unless told; ``id`` is that with a random vector
+in place of the text. ``log`` is the default, with the log's own vectors; new items come to it by
+the projection of ``fused``. What is learned of single items does not come along: new ones have rows
+that no one trained. The reference rows need no training; they do see the log of both halves.
 
 Score: mean of return / horizon over seeds and users, with its 95 % bootstrap interval. Needs
 `make models`; every run that is done is kept in --work, two minutes each.
@@ -35,7 +37,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from driftrec.agents.language import TextEncoder, catalog_texts, load_backbone  # noqa: E402
+from driftrec.agents.language import (  # noqa: E402
+    TextEncoder,
+    catalog_texts,
+    fused_features,
+    load_backbone,
+)
 from driftrec.agents.language.pinned import cache_folder  # noqa: E402
 from driftrec.agents.learners import make_learner  # noqa: E402
 from driftrec.agents.platform import Platform  # noqa: E402
@@ -52,7 +59,7 @@ from driftrec.simulators import Catalog, unit  # noqa: E402
 from driftrec.simulators.readers import load_catalog  # noqa: E402
 
 ENV = "driftrec/Video-v0"
-POLICIES = ("text-alone", "text-log", "text", "id")
+POLICIES = ("fused", "text-alone", "text-log", "text", "log", "id")
 REFERENCES = ("random", "static-interest", "discounted-linucb", "oracle")
 WIDTH = {"text-alone": 32}  # of the items' vectors; of others 64
 NEEDED = 0.85  # of the reward on the seen half
@@ -86,9 +93,14 @@ def tables(policy: str, seen: Platform, new: Platform, seed: int) -> tuple[ItemT
     """What is known of the items of the half that is trained on, and of the other."""
     log = seen.log
     average = np.full(new.num_items, log.bias.mean(), np.float32)
-    known_average = average[:1].repeat(seen.num_items) if policy == "text-alone" else log.bias
+    alone = policy in ("fused", "text-alone")
+    known_average = average[:1].repeat(seen.num_items) if alone else log.bias
     width = WIDTH.get(policy, 64)
-    if policy != "id":
+    if policy in ("fused", "log"):
+        project = fused_features(seen.catalog, log.features)
+        own = log.features if policy == "log" else project(seen.catalog)
+        vectors = [own, project(new.catalog)]
+    elif policy != "id":
         encoder = TextEncoder(load_backbone("minilm"), cache=cache_folder() / "texts")
         known, other = (encoder(catalog_texts(p.catalog)) for p in (seen, new))
         centre = known.mean(0)
@@ -120,7 +132,7 @@ def run(policy: str, seed: int, steps: int, users: int, work: Path) -> None:
             env,
             seed=seed,
             items=table,
-            per_item=policy in ("text", "id"),
+            per_item=policy in ("text", "log", "id"),
             pretrain_steps=steps * 4 // 5,
             privileged=True,
         )

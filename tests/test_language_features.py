@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,7 +13,13 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import driftrec.envs  # noqa: F401
 from driftrec.agents import Platform
-from driftrec.agents.language import Fusion, Modalities, held_out_likeness, text_features
+from driftrec.agents.language import (
+    Fusion,
+    Modalities,
+    fused_features,
+    held_out_likeness,
+    text_features,
+)
 from driftrec.agents.learners import make_learner
 from driftrec.envs.sb3 import BatchVecEnv
 
@@ -114,6 +122,32 @@ def test_the_user_model_reads_the_episode_with_vectors_of_texts(tiny, small, che
     assert cosine[same].mean() > cosine[~same].mean() + 0.1
     learner.learn(48)
     check_saved(learner, env)
+
+
+def test_what_the_log_says_of_some_items_places_others_that_it_never_saw(tiny, small):
+    """The true attributes of unseen items are told better by the projection than by the text."""
+    env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", num_envs=2, diagnostics=False, **small))
+    platform = Platform.of(env)
+    catalog, world = platform.catalog, env.get_attr("simulator")[0].world
+    even, odd = np.arange(0, 1000, 2), np.arange(1, 1000, 2)
+    project = fused_features(catalog.take(even), platform.log.features[even], tiny)
+    learner = make_learner(
+        "interest-attention", "ppo", env, seed=1, hidden=16, text=tiny, fused=True, per_item=False
+    )
+    assert learner.policy.network.features.shape == platform.log.features.shape
+
+    def told(vectors):
+        pairs = np.triu_indices(len(odd), 1)
+        likeness, truth = vectors @ vectors.T, world.attributes[odd] @ world.attributes[odd].T
+        return np.corrcoef(likeness[pairs], truth[pairs])[0, 1]
+
+    unseen = project(catalog.take(odd))
+    assert told(unseen) > told(text_features(catalog, tiny)[odd]) + 0.1
+    assert told(unseen) > 0.9 * told(platform.log.features[odd])
+    renamed = replace(catalog, topic_names=tuple(f"{name}?" for name in catalog.topic_names))
+    assert told(project(renamed.take(odd))) < told(unseen) - 0.2  # topics count by their names
+    with pytest.raises(ValueError, match="fused needs text"):
+        make_learner("interest-attention", "ppo", env, fused=True)
 
 
 def test_items_are_known_by_the_log_unless_told(small):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .books import Book, Books, load_books
     from .bridge import Bridge
     from .embeddings import TextEncoder, catalog_texts, item_text
-    from .features import text_features
+    from .features import fused_features, text_features
     from .fusion import Fusion, Modalities, held_out_likeness
     from .maps import LayerAttention, attention_maps
     from .recommender import Event, TextConfig, TextRecommender
@@ -39,7 +39,7 @@ _HOME = {
     "books": ("Book", "Books", "load_books"),
     "bridge": ("Bridge",),
     "embeddings": ("TextEncoder", "catalog_texts", "item_text"),
-    "features": ("text_features",),
+    "features": ("fused_features", "text_features"),
     "fusion": ("Fusion", "Modalities", "held_out_likeness"),
     "maps": ("LayerAttention", "attention_maps"),
     "recommender": ("Event", "TextConfig", "TextRecommender"),
@@ -73,6 +73,7 @@ __all__ = [
     "dynamic_attention",
     "dynamic_recommend",
     "fine_tuning",
+    "fused_features",
     "held_out_likeness",
     "item_text",
     "load_backbone",

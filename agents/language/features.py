@@ -1,7 +1,8 @@
-"""Item vectors for the user model from the items' texts, in place of those fitted on a log."""
+"""Item vectors for the user model from what items say of themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from driftrec.simulators.streams import Floats
 from ..kept import cache_folder
 from .backbones import load_backbone
 from .embeddings import TextEncoder, catalog_texts
+from .fusion import Fusion, Modalities
 
 
 def text_features(
@@ -30,8 +32,46 @@ def text_features(
     """
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    encoder = TextEncoder(load_backbone(model), cache=cache or cache_folder() / "texts")
-    vectors = encoder(catalog_texts(catalog))
+    vectors = _encoder(model, cache)(catalog_texts(catalog))
     centred = vectors - vectors.mean(0)
     basis = np.linalg.svd(centred, full_matrices=False)[2][:width]
     return unit(np.ascontiguousarray(centred @ basis.T))
+
+
+def fused_features(
+    catalog: Catalog, target: Floats, model: str = "minilm", cache: Path | None = None
+) -> Callable[[Catalog], Floats]:
+    """Text and topics as behaviour reads them: a projection onto the vectors of items with a log.
+
+    What a text is about and what pleases the same users are not the same: of the differences
+    between texts the projection keeps those that told in the log. It gives items that were never
+    met vectors in the same space.
+
+    Args:
+        catalog: N items; title, description and topic shares are read.
+        target: [N, F] their vectors, fitted on a log, see ``driftrec.agents.features``.
+        model: as ``load_backbone`` takes it.
+        cache: folder in which vectors are kept; ``cache_folder()`` if None.
+
+    Returns:
+        From a catalogue, the same or another, to unit rows [N, F]. Topics count by their names;
+        those that the first catalogue does not have count for nothing.
+
+    Raises:
+        ValueError: for an unknown model, or targets of another number.
+    """
+    encoder, names = _encoder(model, cache), catalog.topic_names
+
+    def read(items: Catalog) -> Modalities:
+        shares = np.zeros((len(items), len(names)), np.float32)
+        for column, name in enumerate(items.topic_names):
+            if name in names:
+                shares[:, names.index(name)] = items.topics[:, column]
+        return Modalities({"text": encoder(catalog_texts(items)), "topics": unit(shares)})
+
+    fusion = Fusion.fit(read(catalog), target)
+    return lambda items: fusion(read(items))
+
+
+def _encoder(model: str, cache: Path | None) -> TextEncoder:
+    return TextEncoder(load_backbone(model), cache=cache or cache_folder() / "texts")
