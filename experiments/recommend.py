@@ -56,15 +56,46 @@ def model_of_run(folder: Path) -> ServedModel:
     return ServedModel.of(policy.network, policy.slots, env.catalog, requests)
 
 
-def export(run: Path, out: Path, search: str = "auto") -> dict[str, Any]:
+def with_new_items(model: ServedModel, run: Path, new_items: Path) -> ServedModel:
+    """The model of a run with items that it never met, placed by their texts and topics.
+
+    Args:
+        model: of the run.
+        run: its folder.
+        new_items: a catalogue, as ``load_catalog`` reads it.
+
+    Raises:
+        ValueError: for a file that is no catalogue, or an item that the model knows already.
+    """
+    from driftrec.agents.language import fused_features
+    from driftrec.agents.serving import with_newcomers
+    from driftrec.simulators.readers import load_catalog
+
+    trained, catalog = read_run(run)["train"], load_catalog(new_items)
+    env = make_batch(trained["env"], 1, trained["env_options"])
+    language = trained["learner_options"].get("text") or "minilm"
+    project = fused_features(env.catalog, model.network.features.numpy(), language)
+    return with_newcomers(model, catalog, project(catalog))
+
+
+def export(
+    run: Path, out: Path, search: str = "auto", new_items: Path | None = None
+) -> dict[str, Any]:
     """Write the best model of a run to a folder that ``Recommender.load`` serves.
+
+    Args:
+        run: the run's folder.
+        out: the export's, new or an export to replace.
+        search: exact, faiss or auto.
+        new_items: a catalogue of further items, see ``with_new_items``.
 
     Returns:
         ``folder``, ``items``, ``search`` (exact or faiss) and ``bytes`` of the export.
 
     Raises:
         UserError: for a run that cannot be used or a folder that cannot be written.
-        ValueError: for an unknown search, or a folder that holds other things.
+        ValueError: for an unknown search, a folder that holds other things, or new items that are
+            none.
     """
     from driftrec.agents.serving import save
 
@@ -75,6 +106,8 @@ def export(run: Path, out: Path, search: str = "auto") -> dict[str, Any]:
             "at its first decision (static-attention)"
         )
     check_writable(out)
+    if new_items is not None:
+        model = with_new_items(model, run, new_items)
     save(model, out, search)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     chosen = read_json(out / CONFIG)["search"]

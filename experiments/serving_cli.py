@@ -23,12 +23,19 @@ def export(
             help="exact, faiss (nearest neighbours), or auto: faiss for a large catalogue.",
         ),
     ] = "auto",
+    new_items: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-items",
+            help="Catalogue of further items, which no one has met; needs `make models`.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a trained model to a folder that driftrec.agents.serving.Recommender.load serves."""
     from .recommend import export as write
 
-    written = write(run, out, search)
+    written = write(run, out, search, new_items)
     if as_json:
         echo_json(written)
         return

