@@ -187,8 +187,8 @@ def _write_interest(axes: Axes, why: Explanation) -> None:
         topics = ", ".join(name for name, _ in words.topics[:4])
         items = _cut("; ".join(name for name, _ in words.items[:3]), 104)
         axes.text(0, 1 - row * step, words.name, va="top", weight="bold")
-        axes.text(0.13, 1 - row * step, topics, va="top")
-        axes.text(0.13, 1 - (row + 0.45) * step, items, va="top", color="#666666", size=8)
+        axes.text(0.16, 1 - row * step, topics, va="top")
+        axes.text(0.16, 1 - (row + 0.45) * step, items, va="top", color="#666666", size=8)
 
 
 def _cut(text: str, length: int) -> str:
