@@ -1,7 +1,8 @@
 """Agents on SARDINE's users, beside random slates and SARDINE's own greedy oracle.
 
     python benchmarks/peer_sardine.py --out results/sardine.json
-    python benchmarks/peer_sardine.py --out results/sardine.json --model runs/bored   # adds a row
+    python benchmarks/peer_sardine.py --train runs/Bored-0 --env Bored --seed 0    # the flagship
+    python benchmarks/peer_sardine.py --out results/sardine.json --model runs/Bored-0   # its row
 
 Two hundred test users of 100 requests, the same for all; clicks per episode and the half width of a
 95 % interval over users. The first line of each id is of SARDINE's own users one after the
@@ -28,8 +29,10 @@ from driftrec import agents  # noqa: E402
 from driftrec.experiments.evaluate import evaluate  # noqa: E402
 from driftrec.experiments.runs import load_agent, read_run, versions  # noqa: E402
 from driftrec.experiments.seeds import test_users  # noqa: E402
+from driftrec.experiments.train import TrainConfig, train  # noqa: E402
 
-IDS = ("sardine/SlateTopK-Bored-v0", "sardine/SlateTopK-BoredInf-v0")
+IDS = {"Bored": "sardine/SlateTopK-Bored-v0", "BoredInf": "sardine/SlateTopK-BoredInf-v0"}
+DIVERSITY = {"Bored": 5.0, "BoredInf": 4.0}  # what decides there is balance within a slate
 USERS = 200
 GREEDY = -1  # in SARDINE's action: fill this slot by the user's true relevance
 TUNED: dict[str, dict[str, Any]] = {
@@ -40,6 +43,30 @@ TUNED: dict[str, dict[str, Any]] = {
     "discounted-linucb, balanced": {"gamma": 0.98, "satiation": 0.0, "balance": 0.5},
 }
 """Agents by their names: the options that differ from their own."""
+
+
+def flagship(out: Path, name: str, seed: int) -> TrainConfig:
+    """How the flagship is trained by PPO, on feedback alone."""
+    return TrainConfig(
+        str(out),
+        env=IDS[name],
+        steps=12_800,
+        seed=seed,
+        num_envs=32,
+        env_options={"history": 1},
+        learner_options={
+            "pretrain_steps": 0,
+            "privileged": False,
+            "head": "diverse",
+            "diversity": DIVERSITY[name],
+            "vectors": 1,
+            "sharpness": 6.0,
+            "reward_unit": 10.0,
+            "learning_rate": 1e-3,
+        },
+        validations=4,
+        validation_users=64,
+    )
 
 
 def greedy_oracle(env_id: str, seeds: list[int | None]) -> np.ndarray:
@@ -94,13 +121,19 @@ def model(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", type=Path, help="run folder: train the flagship into it")
+    parser.add_argument("--env", default="Bored", choices=IDS, help="where it is trained")
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--model", type=Path, action="append", help="run folder, instead of agents")
     parser.add_argument("--out", type=Path, help="JSON file, to which rows are added")
     given = parser.parse_args()
+    if given.train:
+        print(train(flagship(given.train, given.env, given.seed), progress=None))
+        return
     if given.model:
         found = [model(folder) for folder in given.model]
     else:
-        found = [(env_id, agents_on(env_id)) for env_id in IDS]
+        found = [(env_id, agents_on(env_id)) for env_id in IDS.values()]
     for env_id, rows in found:
         for label, clicks in rows.items():
             print(f"{env_id:32s} {label:30s} {clicks['mean']:7.1f} +- {clicks['half_width']:.1f}")
