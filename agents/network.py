@@ -283,11 +283,13 @@ class Network(nn.Module, ABC):
         share = belief.sum(2).clamp_min(_VAGUE)
         return share.log() + self.passing(hidden) + self.level(hidden)
 
+    @torch.autocast("cpu", enabled=False)  # in 8 bits rounding would choose the best
     def read_out(self, hidden: Tensor, interest: Interest, likely: Tensor | None = None) -> Output:
         """Item scores and value at each request, from what ``mix`` and the interest say.
 
         ``likely`` [B, T, M]: the passing interests that are read; the M likeliest if None.
         """
+        hidden = hidden.float()
         value = self.value(torch.cat((hidden, interest.vector), -1))[..., 0]
         given = interest.belief / interest.belief.sum(2, keepdim=True).clamp_min(_VAGUE)
         query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull

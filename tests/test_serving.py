@@ -215,6 +215,20 @@ def test_impossible_options_are_refused(model: ServedModel, flags: dict, message
         Recommender(model, **flags)
 
 
+def test_scores_are_read_out_in_full_precision(model: ServedModel) -> None:
+    """In 8 bits many items score the same, and the best would be those that were rounded up."""
+    recommender, network = told(model, events_of("anna", 12, model)), model.network
+    entries, asked = recommender.entries("anna"), recommender.asked("", NOW)
+    seen = network.perceive(*recommender.reader.tensors(entries, asked))
+    with torch.no_grad():
+        interest = network.interest(seen)
+        hidden = network.mix_whole(network.tokens(seen), interest.vector)
+        whole = network.read_out(hidden, interest).query
+        with torch.autocast("cpu", torch.bfloat16):
+            light = network.read_out(hidden, interest).query
+    assert light.dtype == torch.float32 and torch.equal(light, whole)
+
+
 def test_every_step_is_read_by_the_lighter_network(model: ServedModel) -> None:
     """The weights of the whole one have no say once it was made lighter, at the start or later."""
     events, emptied = events_of("anna", 12, model), copy.deepcopy(model)
