@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,18 +65,12 @@ def fit_interest(
         return losses
     network.interest.chain.begin_at(_users(network, slates, feedback), generator)
     fitted = [part for part in network.interest.parameters() if part.requires_grad]
-    single = [part for part in fitted if part.ndim < 2]
-    several = [part for part in fitted if part.ndim >= 2]
-    optimizer = torch.optim.Adam(
-        [{"params": several, "pace": 1.0}, {"params": single, "pace": _SINGLE}], lr=rate
-    )
+    optimizer = torch.optim.Adam(paced(fitted), lr=rate)
     for _ in range(passes):
         order = generator.permutation(len(slates))
         for start in range(0, len(slates) - batch + 1, batch):
             rows = order[start : start + batch]
-            rise, fall = min(1.0, (len(losses) + 1) / 10), max(0.05, 1 - len(losses) / steps)
-            for group in optimizer.param_groups:
-                group["lr"] = group["pace"] * rate * rise * fall
+            schedule(optimizer, rate, len(losses), steps)
             shown = torch.as_tensor(slates[rows]).long()
             loss = -network.evidence(shown, torch.as_tensor(feedback[rows]))[:, UNREAD:].mean()
             optimizer.zero_grad()
@@ -84,6 +80,20 @@ def fit_interest(
             losses.append(loss.item())
     network.read_as_fitted()
     return losses
+
+
+def paced(fitted: Sequence[torch.nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameters in groups for an optimiser: single numbers at a pace of their own."""
+    single = [part for part in fitted if part.ndim < 2]
+    several = [part for part in fitted if part.ndim >= 2]
+    return [{"params": several, "pace": 1.0}, {"params": single, "pace": _SINGLE}]
+
+
+def schedule(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
+    """Sets the learning rates of ``paced`` groups: up over ten steps, down to a twentieth."""
+    rise, fall = min(1.0, (step + 1) / 10), max(0.05, 1 - step / steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["pace"] * rate * rise * fall
 
 
 def _users(

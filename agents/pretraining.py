@@ -88,7 +88,7 @@ class Pretraining:
         found = self.read_behaviour()
         if found is None or self.pretrain_steps == 0:
             raise ValueError("epsilon must be left out where no log is read (pretrain_steps, log)")
-        return plan_guarantee(len(found.slates), self.privacy)
+        return plan_guarantee(len(found.slates), self.privacy, found.against == "slates")
 
     def pretrain(self, episodes: Episodes) -> None:
         """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""

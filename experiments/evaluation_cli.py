@@ -78,7 +78,8 @@ def benchmark(
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", help="demo, standard, networks, ablations, or a sweep: full, rivals."
+            "--preset",
+            help="demo, standard, quick, networks, ablations, or a sweep: full, rivals.",
         ),
     ] = "demo",
     env: EnvIds = None,

@@ -205,6 +205,16 @@ PRESETS: dict[str, Preset] = {
             baselines=BASELINES,
         ),
         Preset(
+            name="quick",
+            description="PPO alone, 2 seeds, fewer users: for a world of one's own; 5 minutes",
+            learners=flagship(BRIEFLY, BRIEF)[:1],
+            baselines=BASELINES,
+            training_seeds=(1, 2),
+            validations=3,
+            validation_users=128,
+            users=300,
+        ),
+        Preset(
             name="networks",
             description="other networks with the same pretraining and budget, by PPO; half an hour",
             learners=tuple(

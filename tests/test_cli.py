@@ -386,7 +386,7 @@ def test_a_benchmark_resumes_with_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_benchmark_and_plot_refuse_what_they_do_not_know(tmp_path: Path) -> None:
-    assert "preset must be one of demo, standard, networks" in refuse(
+    assert "preset must be one of demo, standard, quick, networks" in refuse(
         "benchmark", "--preset", "x", "--out", tmp_path
     )
     assert "neither a run folder nor a benchmark" in refuse("plot", tmp_path)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftrec.simulators import Simulator
+from driftrec.simulators.compiled import draws
 
 from .reading import EventLog, make_log
 
@@ -61,14 +62,12 @@ def free_log(
     for event in range(-_UNSEEN, num_events):
         utility = simulator.utility_of_all(users)
         utility -= utility.max(1, keepdims=True)
-        total = np.cumsum(np.exp(utility, out=utility), axis=1)
-        drawn = rng.random(num_users, np.float32) * total[:, -1]
-        item = (total < drawn[:, None]).sum(1)
-        item = np.minimum(item, len(attributes) - 1)
+        np.exp(utility, out=utility)
+        item = draws.pick(utility, rng.random((1, num_users), np.float32))[0]
         if event >= 0:
             items[:, event], times[:, event] = item, now
             if interests is not None:
-                interests.append(utility @ attributes / total[:, -1:])
+                interests.append(utility @ attributes / utility.sum(1, keepdims=True))
         leaves = rng.random(num_users) < 1 / rhythm.length
         now += np.where(leaves, rng.exponential(rhythm.between, num_users), rhythm.within)
         simulator.consume(users, item, (now / 3600).astype(np.float32))
