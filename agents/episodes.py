@@ -34,7 +34,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
     Args:
         env: a ``BatchVecEnv``.
         policy_kwargs: of ``InterestAttentionPolicy``.
-        learning_rate: after the warm-up of ``warmup`` updates; falls linearly to a tenth.
+        learning_rate: of reinforcement learning; half at first, then falls linearly to a tenth.
         episode_batch: episodes per gradient step.
         gamma: discount per step.
         gae_lambda: of generalised advantage estimation.
@@ -225,12 +225,17 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
 
-    def current_rate(self, warmup: int = 5) -> float:
-        """Learning rate: rises over the first updates, then falls linearly to a tenth."""
+    def current_rate(self) -> float:
+        """Learning rate: half of it at the first rollout, then falls linearly to a tenth.
+
+        Of what follows pretraining, that is: it has so few rollouts that a longer rise, or a fall
+        that began with pretraining, would leave next to nothing to learn with.
+        """
         self._updates_done += 1
-        rise = min(1.0, self._updates_done / warmup)
-        fall = max(0.1, self._current_progress_remaining)
-        return float(self.lr_schedule(1)) * rise * fall
+        rise = 0.5 if self._updates_done == 1 else 1.0
+        left = self._total_timesteps - self.num_timesteps
+        whole = self._total_timesteps - self.pretrain_steps
+        return float(self.lr_schedule(1)) * rise * min(1.0, max(0.1, left / max(whole, 1)))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "episodes", "log", "behaviour", "_shuffle"]

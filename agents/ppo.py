@@ -37,8 +37,8 @@ class EpisodePPO(EpisodeAlgorithm):
     def __init__(
         self,
         *args: Any,
-        n_epochs: int = 3,
-        share: float = 1.0,
+        n_epochs: int = 2,
+        share: float = 0.5,
         clip_range: float = 0.2,
         target_kl: float = 0.05,
         **kwargs: Any,
