@@ -68,7 +68,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
     name: ClassVar[str]
     policy_type: ClassVar[type[InterestAttentionPolicy]] = InterestAttentionPolicy
     search: ClassVar[Space] = {  # worth tuning; a subclass adds its own
-        "learning_rate": Range(3e-5, 2e-3, log=True),
+        "learning_rate": Range(1e-4, 1e-2, log=True),
         "pretrain_rate": Range(1e-3, 2e-2, log=True),
         "gamma": Range(0.0, 0.97),
         "ent_coef": Choice((0.0, 1e-4, 1e-3, 1e-2)),
@@ -80,7 +80,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         policy: type[InterestAttentionPolicy],
         env: Any,
         policy_kwargs: dict[str, Any] | None = None,
-        learning_rate: float = 2e-4,
+        learning_rate: float = 1e-3,
         episode_batch: int = 8,
         gamma: float = 0.8,
         gae_lambda: float = 0.9,
