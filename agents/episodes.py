@@ -34,7 +34,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
     Args:
         env: a ``BatchVecEnv``.
         policy_kwargs: of ``InterestAttentionPolicy``.
-        learning_rate: of reinforcement learning; half at first, then falls linearly to a tenth.
+        learning_rate: of reinforcement learning, see ``current_rate``.
         episode_batch: episodes per gradient step.
         gamma: discount per step.
         gae_lambda: of generalised advantage estimation.
@@ -226,13 +226,13 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         self.policy.optimizer.step()
 
     def current_rate(self) -> float:
-        """Learning rate: half of it at the first rollout, then falls linearly to a tenth.
+        """Learning rate: rises over the first rollouts, falls linearly to a tenth at the last.
 
-        Of what follows pretraining, that is: it has so few rollouts that a longer rise, or a fall
-        that began with pretraining, would leave next to nothing to learn with.
+        Both are of what follows pretraining: it has so few rollouts that a fall which began with
+        pretraining, and the rise that a beginner needs, would leave next to nothing to learn with.
         """
         self._updates_done += 1
-        rise = 0.5 if self._updates_done == 1 else 1.0
+        rise = min(1.0, self._updates_done / (2 if self.pretrain_steps else 5))
         left = self._total_timesteps - self.num_timesteps
         whole = self._total_timesteps - self.pretrain_steps
         return float(self.lr_schedule(1)) * rise * min(1.0, max(0.1, left / max(whole, 1)))

@@ -183,3 +183,15 @@ def test_updates_that_draw_requests_at_which_nobody_is_left_change_nothing_for_t
     learner.learn(3 * 4 * SMALL["horizon"])
     assert set(read) == {1}
     assert all(torch.isfinite(part).all() for part in learner.policy.parameters())
+
+
+def test_what_follows_pretraining_has_the_learning_rate_to_itself():
+    env = news()
+    rollout, rates = 8 * SMALL["horizon"], []
+    learner = make_learner(
+        "gru", "reinforce", env, seed=2, hidden=16, pretrain_steps=4 * rollout, learning_rate=0.1
+    )
+    plain = learner.current_rate
+    learner.current_rate = lambda: rates.append(plain()) or rates[-1]
+    learner.learn(8 * rollout)
+    assert rates == pytest.approx([0.1 * 0.5 * 0.75, 0.1 * 0.5, 0.1 * 0.25, 0.1 * 0.1])
