@@ -159,7 +159,7 @@ def draw(accuracy: dict[str, Any], attack: dict[str, Any]) -> Figure:
         figure = Figure(figsize=(7.4, 2.7), layout="constrained")
         panels = figure.subplots(1, 3)
         for axes, name, title in (
-            (panels[0], "loss", "loss of other users' choices, nats"),
+            (panels[0], "loss", "loss on other users, nats"),
             (panels[1], "reward", "reward per request"),
         ):
             private = [r for r in accuracy["rows"] if r["kind"] == "private"]
@@ -172,7 +172,7 @@ def draw(accuracy: dict[str, Any], attack: dict[str, Any]) -> Figure:
             private = [r for r in attack["rows"] if r["kind"] == "private"]
             _line(panels[2], private, name, color, f"attack by {name}")
         panels[2].axhline(0.5, color="#666666", lw=1, ls=(0, (4, 2)), label="chance")
-        panels[2].set_title("members told from strangers, AUC")
+        panels[2].set_title("members told apart, AUC")
         for axes in panels:
             axes.set_xlabel("epsilon")
             axes.legend(fontsize=7)

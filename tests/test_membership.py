@@ -73,7 +73,7 @@ def told():
 
         return attack(losses(fit, member), member)
 
-    shared = {"delta": 1e-3, "passes": 8, "batch": USERS // 2, "rate": 0.04, "items": True}
+    shared = {"delta": 1e-3, "passes": 8, "batch": USERS // 2, "rate": 0.04, "parts": "items"}
     return {epsilon: after(PrivateFitConfig(epsilon, **shared)) for epsilon in (0.5, 1e6)}
 
 

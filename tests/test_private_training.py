@@ -88,7 +88,7 @@ def test_nothing_but_the_private_fit_has_read_the_log(tmp_path: Path, monkeypatc
         return weights(tmp_path / name)
 
     differ = run(logs[0], "a"), run(logs[1], "b")
-    assert not torch.equal(*(w["network.interest.chain.passing"] for w in differ))
+    assert not torch.equal(*(w["network.interest.memory.keep"] for w in differ))
     monkeypatch.setattr(agents_pretraining, "fit_interest_privately", lambda *a, **k: None)
     ours, theirs = run(logs[0], "c"), run(logs[1], "d")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
