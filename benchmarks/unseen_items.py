@@ -8,16 +8,17 @@ then serves the same 500 test users twice: with the items that it knows, and wit
 which no log exists: their vectors come from their texts alone, their average is that of all. Even
 and odd seeds train on the two halves of one split, so that a half that is easier cancels out.
 
-Six policies. ``fused`` knows items by a projection of their texts and topics onto the vectors that
-the log gives to the half it knows (``--text minilm --option fused=True``), ``text-alone`` by what
-MiniLM makes of their texts (32 dimensions), and both by nothing else: no vector of an item's own
-(``--option per_item=False``), no average from the log. Then what they know of the others is what
-they know of their own. ``text-log`` has their average in the log and 64 dimensions; ``text`` learns
-a vector of each item's own as well, as networks do unless told; ``id`` is that with a random vector
-in place of the text. ``log`` is the default, with the log's own vectors; new items come to it by
-the projection of ``fused``. What is learned of single items does not come along: new ones have rows
-that no one trained. The reference rows need no training; they do see the log of both halves, those
-of the first split.
+Seven policies. ``fused`` knows items by a projection of their texts and topics onto the vectors
+that the log gives to the half it knows (``--text minilm --option fused=True``), ``text-alone`` by
+what MiniLM makes of their texts (32 dimensions), and both by nothing else: no vector of an item's
+own (``--option per_item=False``), no average from the log. Then what they know of the others is
+what they know of their own. ``fused-log`` and ``text-log`` (64 dimensions) have averages from the
+log too: how much an item is liked by all no text tells, and new ones count as the average one.
+``text`` learns a vector of each item's own as well, as networks do unless told; ``id`` is that with
+a random vector in place of the text. ``log`` is the default, with the log's own vectors; new items
+come to it by the projection of ``fused``. What is learned of single items does not come along: new
+ones have rows that no one trained. The reference rows need no training; they do see the log of both
+halves, those of the first split.
 
 Score: mean of return / horizon over seeds and users, with its 95 % bootstrap interval. Needs
 `make models`; every run that is done is kept in --work, two minutes each.
@@ -60,10 +61,11 @@ from driftrec.simulators import Catalog, unit  # noqa: E402
 from driftrec.simulators.readers import load_catalog  # noqa: E402
 
 ENV = "driftrec/Video-v0"
-POLICIES = ("fused", "text-alone", "text-log", "text", "log", "id")
+POLICIES = ("fused", "fused-log", "text-alone", "text-log", "text", "log", "id")
 REFERENCES = ("random", "static-interest", "discounted-linucb", "oracle")
 WIDTH = {"text-alone": 32}  # of the items' vectors; of others 64
 NEEDED = 0.85  # of the reward on the seen half
+FITTED = 1600  # users of the log, where nothing is trained beyond the fit of the interest
 
 
 def write_half(catalog: Catalog, rows: np.ndarray, folder: Path) -> None:
@@ -97,7 +99,7 @@ def tables(policy: str, seen: Platform, new: Platform, seed: int) -> tuple[ItemT
     alone = policy in ("fused", "text-alone")
     known_average = average[:1].repeat(seen.num_items) if alone else log.bias
     width = WIDTH.get(policy, 64)
-    if policy in ("fused", "log"):
+    if policy in ("fused", "fused-log", "log"):
         project = fused_features(seen.catalog, log.features)
         own = log.features if policy == "log" else project(seen.catalog)
         vectors = [own, project(new.catalog)]
@@ -136,11 +138,15 @@ def run(policy: str, seed: int, steps: int, users: int, work: Path) -> None:
             per_item=policy in ("text", "log", "id"),
             pretrain_steps=steps * 4 // 5,
             privileged=True,
+            log_users=None if steps else FITTED,
         )
         for env, table in zip(envs, items, strict=True)
     )
     envs[0].seed(train_users(seed))
-    learner.learn(steps)
+    if steps:
+        learner.learn(steps)
+    else:
+        learner.fit_interest()
     transfer(learner.policy.network, other.policy.network)
     scores = [
         evaluate(agent, ENV, users, test_users(), {"catalog": side}).score
@@ -213,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=POLICIES)
-    parser.add_argument("--steps", type=int, default=64_000, help="user-steps of each training")
+    parser.add_argument("--steps", type=int, default=64_000, help="of training; 0: the fit alone")
     parser.add_argument("--users", type=int, default=500, help="test users")
     parser.add_argument("--work", type=Path, default=Path("runs/unseen"), help="what is kept")
     parser.add_argument("--out", type=Path, help="JSON file; without it only runs are made")
