@@ -127,7 +127,7 @@ def test_fine_tuning_is_gentle_and_warms_up(env: BatchVecEnv, folder: str, check
         step()
 
     made.policy.optimizer.step = watched
-    made.learn(96)
+    made.learn(144)
     del made.policy.optimizer.step
     expected = [rate * min(1, (n + 1) / warm_up) for n in range(len(rates))]
     assert rates == pytest.approx(expected) and len(rates) > warm_up
