@@ -24,7 +24,7 @@ P = ParamSpec("P")
 KIND_COLORS = {
     "static": ("#666666", "#aaaaaa"),
     "adaptive": ("#0072B2", "#56B4E9"),
-    "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000"),
+    "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000", "#882255", "#999933", "#0D0887"),
     "bound": ("#009E73", "#7fceb9"),
 }
 # The agents that stand in more than one figure look the same in all.
