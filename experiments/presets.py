@@ -159,7 +159,7 @@ BASELINES = (
 TOLD: Options = {"privileged": True, "log_users": 10_000}
 PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
 SHORT: Options = {"pretrain_steps": 89_600, **TOLD}
-SHORTEST: Options = {"pretrain_steps": 64_000, **TOLD}
+SHORTEST: Options = {"pretrain_steps": 64_000, **TOLD, "log_users": 8_000}
 BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
 BRIEFLY = 64_000  # user-steps, where there is much to train
 
@@ -197,6 +197,7 @@ PRESETS: dict[str, Preset] = {
             learners=flagship(89_600, SHORTEST),
             baselines=BASELINES,
             validations=4,
+            validation_users=128,
         ),
         Preset(
             name="standard",
