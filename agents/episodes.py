@@ -16,6 +16,7 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
+from .guarantee import PrivateFitConfig
 from .logfit import Behaviour
 from .logs import Log
 from .optimizer import set_rate
@@ -23,7 +24,6 @@ from .output import Output
 from .playing import Playing
 from .policy import InterestAttentionPolicy
 from .pretraining import Pretraining
-from .privatefit import PrivateFitConfig
 from .search import Choice, Range, Space
 from .tape import Episodes
 

@@ -166,8 +166,7 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
     empty[names.index("request")].copy_(asked.expand_as(seen.request))
     with torch.no_grad():
         hidden, interest = _reached(network, seen)
-        weight = network.weigh(hidden, interest.belief)
-        likely = weight.topk(min(network.config.vectors, weight.shape[-1]), dim=-1).indices
+        likely = network.likeliest(network.weigh(hidden, interest.belief.sum(2)))
 
     def score(*moved: Tensor) -> Tensor:
         shown = seen.shown.expand(len(moved[0]), -1, -1)

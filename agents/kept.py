@@ -5,33 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from .logfit import fit_interest
+from .cache import cache_folder, write_whole
+from .logfit import Behaviour, fit_interest
 from .network import Network
 
 # The code that a fit runs through; after a change to it no fit from before is found.
 _CODE = ("chain", "dynamic", "interest", "logfit", "network", "reading")
 
 
-def cache_folder() -> Path:
-    """``$DRIFTREC_CACHE``, or ``driftrec`` in the user's cache folder."""
-    own = os.environ.get("DRIFTREC_CACHE")
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(root) / "driftrec"
-
-
 def fit_once(
     network: Network,
-    slates: npt.NDArray[np.int32],
-    feedback: npt.NDArray[np.float32],
+    log: Behaviour,
     passes: int,
     generator: np.random.Generator,
     folder: Path | None = None,
@@ -44,8 +34,7 @@ def fit_once(
 
     Args:
         network: whose ``interest`` is fitted.
-        slates: [U, H, K] of the log.
-        feedback: [U, H, K] graded, on them.
+        log: what users chose.
         passes: over the log; 0 leaves the network as it is.
         generator: as in ``fit_interest``.
         folder: where fits are kept; ``fits`` in ``cache_folder()`` if None.
@@ -54,10 +43,10 @@ def fit_once(
         Negative log-likelihood of an answer, in nats, at each step.
     """
     folder = folder or cache_folder() / "fits"
-    path = folder / f"{_key(network, slates, feedback, passes, generator)}.pt"
+    path = folder / f"{_key(network, log, passes, generator)}.pt"
     kept = _read(path)
     if kept is None:
-        losses = fit_interest(network, slates, feedback, passes, generator)
+        losses = fit_interest(network, log.slates, log.feedback, passes, generator)
         _write(path, network, generator, losses)
         return losses
     network.interest.load_state_dict(kept["interest"])
@@ -66,13 +55,7 @@ def fit_once(
     return list(kept["losses"])
 
 
-def _key(
-    network: Network,
-    slates: npt.NDArray[np.int32],
-    feedback: npt.NDArray[np.float32],
-    passes: int,
-    generator: np.random.Generator,
-) -> str:
+def _key(network: Network, log: Behaviour, passes: int, generator: np.random.Generator) -> str:
     """Of all that decides a fit: code, versions, where it begins, and what it reads."""
     interest, here = network.interest, Path(__file__).parent
     plain = {
@@ -83,11 +66,11 @@ def _key(
         "items": network.head.item_features,
         "generator": generator.bit_generator.state,
         "passes": passes,
-        "shapes": [slates.shape, feedback.shape],
+        "shapes": [log.slates.shape, log.feedback.shape],
     }
     digest = hashlib.blake2b(json.dumps(plain).encode(), digest_size=16)
     tensors = [*interest.state_dict().values(), network.features, network.average]
-    for array in (slates, feedback, *(tensor.detach().numpy() for tensor in tensors)):
+    for array in (log.slates, log.feedback, *(tensor.detach().numpy() for tensor in tensors)):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -111,11 +94,4 @@ def _write(
         "losses": losses,
     }
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-        os.close(handle)
-        try:
-            torch.save(fit, temporary)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_whole(path, lambda file: torch.save(fit, file))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .slate import UNAVAILABLE
+
 
 class LogSum(torch.autograd.Function):
     """[R] log of the sum over M vectors and N items of exp(<q_m, e_j> + weight_m + bias_j).
@@ -25,7 +27,7 @@ class LogSum(torch.autograd.Function):
         term = torch.addmm(bias, flat, embedding.T).view(rows, vectors, -1)
         term += weight[..., None]
         if gone is not None:
-            term.masked_fill_(gone[:, None], -torch.inf)
+            term.masked_fill_(gone[:, None], UNAVAILABLE)
         top = term.amax((1, 2))
         total = term.sub_(top[:, None, None]).exp_().sum((1, 2))
         ctx.save_for_backward(flat, embedding, term, total)

@@ -202,9 +202,11 @@ class Network(nn.Module, ABC):
         self, hidden: Tensor, interest: Interest, last: int | None, only: Tensor | None
     ) -> Output:
         """``read_out`` at some of the requests, said as in ``forward``."""
-        keep = torch.arange(hidden.shape[1])[slice(None) if last is None else slice(-last, None)]
-        keep = keep if only is None else keep[only]
-        return self.read_out(hidden[:, keep], interest.at(keep))
+        keep = slice(None) if last is None else slice(-last, None)
+        hidden, interest = hidden[:, keep], interest.at(keep)
+        if only is not None:
+            hidden, interest = hidden[:, only], interest.at(only)
+        return self.read_out(hidden, interest)
 
     def begin(
         self,
@@ -278,10 +280,13 @@ class Network(nn.Module, ABC):
         """[B, T] log-likelihood of the answers to slates [B, T, K], given those before."""
         return self.follow(slates, feedback).evidence
 
-    def weigh(self, hidden: Tensor, belief: Tensor) -> Tensor:
-        """[B, T, C] log-weight of each passing interest, from beliefs [B, T, G, C]."""
-        share = belief.sum(2).clamp_min(_VAGUE)
-        return share.log() + self.passing(hidden) + self.level(hidden)
+    def weigh(self, hidden: Tensor, share: Tensor) -> Tensor:
+        """[B, T, C] log-weight of each passing interest, of which ``share`` is believed."""
+        return share.clamp_min(_VAGUE).log() + self.passing(hidden) + self.level(hidden)
+
+    def likeliest(self, weight: Tensor) -> Tensor:
+        """[B, T, M] the passing interests that are read out, by ``weigh``."""
+        return weight.topk(min(self.config.vectors, weight.shape[-1]), dim=-1).indices
 
     @torch.autocast("cpu", enabled=False)  # in 8 bits rounding would choose the best
     def read_out(self, hidden: Tensor, interest: Interest, likely: Tensor | None = None) -> Output:
@@ -291,16 +296,15 @@ class Network(nn.Module, ABC):
         """
         hidden = hidden.float()
         value = self.value(torch.cat((hidden, interest.vector), -1))[..., 0]
-        given = interest.belief / interest.belief.sum(2, keepdim=True).clamp_min(_VAGUE)
+        share = interest.belief.sum(2)  # [B, T, C]
+        given = interest.belief / share.clamp_min(_VAGUE)[:, :, None]
         query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull
-        weight = self.weigh(hidden, interest.belief)
+        weight = self.weigh(hidden, share)
         if self.config.vectors == 1:
             query = (weight.softmax(-1)[..., None] * query).sum(2, keepdim=True)
             weight = weight.logsumexp(-1, keepdim=True)
         else:
-            if likely is None:
-                count = min(self.config.vectors, weight.shape[-1])
-                likely = weight.topk(count, dim=-1).indices
+            likely = self.likeliest(weight) if likely is None else likely
             weight = weight.gather(-1, likely)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
         shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(

@@ -19,8 +19,8 @@ class EpisodePPO(EpisodeAlgorithm):
 
     Args:
         n_epochs: passes over the episodes of one rollout.
-        share: of an episode's requests, drawn anew for each update, that it learns from:
-            neighbours are alike, and what is not read out costs little.
+        share: of an episode's requests, drawn anew for each update, that it learns from; what is
+            not read out costs little.
         clip_range: c of the clipped surrogate.
         target_kl: the passes end where the policy has moved further than this, in nats a slot.
         **kwargs: of ``EpisodeAlgorithm``.
@@ -70,8 +70,7 @@ class EpisodePPO(EpisodeAlgorithm):
     def _update(
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
-        count = max(1, round(self.share * batch.steps))
-        some = torch.as_tensor(np.sort(self._shuffle.permutation(batch.steps)[:count]))
+        some = self.some_of(batch.steps, round(self.share * batch.steps))
         drawn, credit, returns, alive = (
             part[:, some] for part in (batch.log_probability, credit, returns, batch.alive)
         )

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from .credit import discounted
+from .guarantee import Guarantee, PrivateFitConfig, plan_guarantee
 from .kept import fit_once
 from .logfit import Behaviour, fit_interest
 from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
 from .output import Output
 from .platform import Platform
 from .policy import InterestAttentionPolicy
-from .privatefit import Guarantee, PrivateFitConfig, fit_interest_privately, plan_guarantee
+from .privatefit import fit_interest_privately
 from .tape import Episodes
 
 
@@ -66,7 +67,7 @@ class Pretraining:
         elif self.behaviour is not None:
             fit_interest(network, slates, feedback, self.log_passes, self._shuffle)
         else:
-            fit_once(network, slates, feedback, self.log_passes, self._shuffle)
+            fit_once(network, found, self.log_passes, self._shuffle)
 
     def read_behaviour(self) -> Behaviour | None:
         """What the interest is fitted on; None where nobody's choices are known."""
@@ -109,8 +110,7 @@ class Pretraining:
     def _pretrain_update(self, batch: Episodes, target: Tensor, rate: float) -> tuple[float, float]:
         """One gradient step; beside a teacher on a third of the requests."""
         asked = torch.arange(batch.steps) if batch.teacher is None else batch.teacher.steps
-        count = batch.steps if batch.teacher is None else max(1, batch.steps // 3)
-        some = torch.as_tensor(np.sort(self._shuffle.permutation(len(asked))[:count]))
+        some = self.some_of(len(asked), batch.steps if batch.teacher is None else batch.steps // 3)
         steps = asked[some]
         output, alive = self.read(batch, steps), batch.alive[:, steps]
         if batch.teacher is not None:
@@ -124,6 +124,11 @@ class Pretraining:
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
         self.descend(loss + self.vf_coef * value, rate)
         return loss.item(), value.item()
+
+    def some_of(self, steps: int, count: int) -> Tensor:
+        """``count`` of an episode's steps, one at least, in their order: neighbours are alike."""
+        drawn = self._shuffle.permutation(steps)[: max(1, count)]
+        return torch.as_tensor(np.sort(drawn))
 
     @property
     def feedback_loss(self) -> FeedbackLoss:

@@ -21,8 +21,6 @@ from .guarantee import Guarantee, PrivateFitConfig, plan_guarantee
 from .logfit import UNREAD, paced, schedule
 from .network import Network
 
-__all__ = ["Guarantee", "PrivateFitConfig", "fit_interest_privately", "plan_guarantee"]
-
 _TOGETHER = 128  # users whose gradients are worked out at once
 
 

@@ -32,6 +32,7 @@ from driftrec.experiments.evaluate import evaluate  # noqa: E402
 from driftrec.experiments.files import write_json  # noqa: E402
 from driftrec.experiments.runs import load_agent, read_run, versions  # noqa: E402
 from driftrec.experiments.seeds import test_users  # noqa: E402
+from driftrec.experiments.statistics import bootstrap, mean  # noqa: E402
 from driftrec.experiments.train import TrainConfig, train  # noqa: E402
 
 USERS = 500
@@ -141,14 +142,10 @@ def row(
 
 def together(minutes: np.ndarray) -> dict[str, Any]:
     """The row of several trainings [S, U]; trainings and users are resampled both."""
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(4000):
-        rows = rng.integers(len(minutes), size=len(minutes))[:, None]
-        drawn.append(minutes[rows, rng.integers(USERS, size=USERS)].mean())
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    found = bootstrap(minutes, mean)
     return {
-        "mean": round(float(minutes.mean()), 2),
-        "half_width": round(float(high - low) / 2, 2),
+        "mean": round(found.estimate, 2),
+        "half_width": round((found.high - found.low) / 2, 2),
         "trainings": len(minutes),
     }
 

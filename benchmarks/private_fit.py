@@ -34,14 +34,11 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from driftrec.agents.guarantee import PrivateFitConfig, plan_guarantee  # noqa: E402
 from driftrec.agents.learners import make_learner  # noqa: E402
 from driftrec.agents.logfit import UNREAD, fit_interest  # noqa: E402
 from driftrec.agents.platform import Platform  # noqa: E402
-from driftrec.agents.privatefit import (  # noqa: E402
-    PrivateFitConfig,
-    fit_interest_privately,
-    plan_guarantee,
-)
+from driftrec.agents.privatefit import fit_interest_privately  # noqa: E402
 from driftrec.envs.sb3 import BatchVecEnv  # noqa: E402
 from driftrec.experiments.evaluate import evaluate  # noqa: E402
 from driftrec.experiments.figures import STYLE, save  # noqa: E402

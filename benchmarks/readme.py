@@ -33,32 +33,31 @@ def _rows(report: str, heading: str = "Scores") -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
-def _table(report: str, columns: int) -> list[list[str]]:
-    """Rows of the table of scores, the first ``columns`` cells of each."""
-    return [row[:columns] for row in _rows(report)]
+def _written(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def scores(report: str) -> str:
     """The table of scores without its last two columns."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in _table(report, 9))
+    return _written([row[:9] for row in _rows(report)])
 
 
 def levels(report: str) -> str:
     """Score with interval, and normalized score."""
     lines = ["| agent | score | normalized |", "| --- | ---: | ---: |"]
-    for row in _table(report, 5)[2:]:
+    for row in _rows(report)[2:]:
         lines.append(f"| {row[0]} | {row[2]} ({row[3]}) | {row[4]} |")
     return "\n".join(lines)
 
 
 def advantages(report: str) -> str:
     """The whole table of a sweep's report."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in _table(report, 99))
+    return _written(_rows(report))
 
 
 def rivals(report: str) -> str:
     """The table of all agents' ways to the filter."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in _rows(report, "Way to the filter"))
+    return _written(_rows(report, "Way to the filter"))
 
 
 def gate() -> str:

@@ -153,13 +153,13 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# The interest is fitted on the platform's whole log. Three quarters of the steps are pretraining on
-# the simulator's true utilities, which are targets and never inputs; reinforcement learning does
-# the rest.
-TOLD: Options = {"privileged": True, "log_users": 10_000}
+# The interest is fitted on the platform's log, as a rule on all of it. Three quarters of the steps
+# are pretraining on the simulator's true utilities, which are targets and never inputs;
+# reinforcement learning does the rest.
+TOLD: Options = {"privileged": True, "log_users": 10_000}  # of as many
 PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
 SHORT: Options = {"pretrain_steps": 89_600, **TOLD}
-SHORTEST: Options = {"pretrain_steps": 64_000, **TOLD, "log_users": 8_000}
+SHORTEST: Options = {"pretrain_steps": 64_000, "privileged": True, "log_users": 8_000}
 BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
 BRIEFLY = 64_000  # user-steps, where there is much to train
 

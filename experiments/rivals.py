@@ -14,7 +14,7 @@ from .statistics import (
     interquartile_mean,
     probability_of_improvement,
 )
-from .sweep_results import FILTER, CellResults, SweepResults, way
+from .sweep_results import FILTER, CellResults, SweepResults, shown_way, way
 
 
 def rival_table(sweep: SweepResults) -> pd.DataFrame:
@@ -74,9 +74,6 @@ def shown_rivals(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    if np.isnan(row["way"]):
-        return "-"
-    place = f"{row['way']:.2f} [{row['way_low']:.2f}, {row['way_high']:.2f}]"
-    if row["lead_low"] > 0 or row["lead"] == 0:
-        return place
-    return f"{place} {'>' if row['lead_high'] < 0 else '='}"
+    if np.isnan(row["way"]) or row["lead_low"] > 0 or row["lead"] == 0:
+        return shown_way(row)
+    return f"{shown_way(row)} {'>' if row['lead_high'] < 0 else '='}"

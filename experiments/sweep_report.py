@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .figures import save
@@ -22,6 +20,7 @@ from .sweep_results import (
     profile_table,
     score_tables,
     shown,
+    shown_way,
 )
 
 CAPTIONS = {
@@ -109,15 +108,8 @@ def shown_table(table: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             if (env, strength, bound) in level.index
         }
         row |= {"bandit's advantage": shown(bandit), "flagship's": shown(ours)}
-        rows.append(row | {"way to the filter": _way(ours)})
+        rows.append(row | {"way to the filter": shown_way(ours)})
     return pd.DataFrame(rows).fillna("-")
-
-
-def _way(row: Any) -> str:
-    """How far from static to the filter, with its interval."""
-    if np.isnan(row["way"]):
-        return "-"
-    return f"{row['way']:.2f} [{row['way_low']:.2f}, {row['way_high']:.2f}]"
 
 
 def _setting(results: SweepResults) -> list[tuple[str, str]]:

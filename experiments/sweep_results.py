@@ -244,6 +244,13 @@ def _path(rows: pd.DataFrame) -> str:
     return ", ".join(f"{shown(row)} {_drift(row['strength'])}" for row in points)
 
 
+def shown_way(row: Any) -> str:
+    """How far an agent comes from static to the filter, with its interval."""
+    if np.isnan(row["way"]):
+        return "-"
+    return f"{row['way']:.2f} [{row['way_low']:.2f}, {row['way_high']:.2f}]"
+
+
 def shown(row: Any) -> str:
     """An advantage with its interval, in per cent."""
     if np.isnan(row["advantage"]):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from driftrec.agents.guarantee import PrivateFitConfig
 from driftrec.agents.learners import make_learner
 from driftrec.agents.logfit import UNREAD
 from driftrec.agents.platform import Platform
-from driftrec.agents.privatefit import PrivateFitConfig, fit_interest_privately
+from driftrec.agents.privatefit import fit_interest_privately
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.membership import area, attack, halves, likelihood_ratios, losses
 from driftrec.experiments.worlds import make_batch

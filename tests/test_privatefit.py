@@ -9,16 +9,10 @@ import pytest
 import torch
 
 from driftrec.agents import privatefit
+from driftrec.agents.guarantee import Guarantee, PrivateFitConfig, plan_guarantee
 from driftrec.agents.learners import make_learner
 from driftrec.agents.platform import Platform
-from driftrec.agents.privatefit import (
-    Guarantee,
-    PrivateFitConfig,
-    clipped_sum,
-    fit_interest_privately,
-    plan_guarantee,
-    read_popularity,
-)
+from driftrec.agents.privatefit import clipped_sum, fit_interest_privately, read_popularity
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
 

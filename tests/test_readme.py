@@ -1,21 +1,13 @@
 """What the README says came out is what the reports say."""
 
-import importlib.util
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 
-def readme():
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "benchmarks" / "readme.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_readmes_figures_are_those_of_the_results():
+def test_the_readmes_figures_are_those_of_the_results(readme):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme().render(text) == text
+    assert readme.render(text) == text
 
 
 def test_every_committed_report_is_in_the_readme():
@@ -26,7 +18,6 @@ def test_every_committed_report_is_in_the_readme():
         assert f"<!-- findings {report.parent.name} -->" in text
 
 
-def test_a_figure_that_is_not_the_reports_is_written_anew():
-    module = readme()
+def test_a_figure_that_is_not_the_reports_is_written_anew(readme):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert module.render(text.replace("| oracle | ", "| oracle | 9")) == text
+    assert readme.render(text.replace("| oracle | ", "| oracle | 9")) == text

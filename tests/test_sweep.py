@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +53,12 @@ SWEEP = Sweep(
     strengths=(0.0, 1.0, 2.0),
 )
 # What an agent gains on a static profile for each unit of drift; the world's other half is worse.
-GAIN = {"interest-attention (PPO)": 0.4, "discounted-linucb": 0.2, "moving-average": 0.1}
-GAIN["bayes-filter"] = 0.6
+GAIN = {
+    "bayes-filter": 0.6,
+    "interest-attention (PPO)": 0.4,
+    "discounted-linucb": 0.2,
+    "moving-average": 0.1,
+}
 
 
 def fake_run(job: Job, folder: Path) -> Mapping[str, Any]:
@@ -188,7 +191,7 @@ def test_a_finding_says_what_the_intervals_say(table: pd.DataFrame) -> None:
     assert "is not seen to change with drift: " in news and "grows" not in news
 
 
-def test_a_finding_can_go_the_otherway(table: pd.DataFrame) -> None:
+def test_a_finding_can_go_the_other_way(table: pd.DataFrame) -> None:
     fallen = table.assign(strength=2 - table["strength"]).sort_values("strength")
     assert "shrinks with drift: +" in findings(fallen)[1]
 
@@ -241,18 +244,7 @@ def test_the_report_holds_findings_table_and_figures(folder: Path) -> None:
     assert len(pd.read_csv(folder / "scores.csv")) == 30
 
 
-def load_readme() -> Any:
-    """The script that writes the README's blocks."""
-    path = Path(__file__).parents[1] / "benchmarks" / "readme.py"
-    spec = importlib.util.spec_from_file_location("readme", path)
-    assert spec is not None and spec.loader is not None
-    readme = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(readme)
-    return readme
-
-
-def test_the_readmes_blocks_are_made_from_a_sweeps_report(folder: Path) -> None:
-    readme = load_readme()
+def test_the_readmes_blocks_are_made_from_a_sweeps_report(folder: Path, readme: Any) -> None:
     write_sweep_report(load_sweep(folder))
     report = (folder / "report.md").read_text()
     assert readme.findings(report).count("\n- driftrec/Video-v0: the advantage of ") == 1
@@ -315,10 +307,10 @@ def test_the_flagship_leads_whoever_gains_less_and_is_level_with_itself(contest:
     assert level["lead_low"] < 0 < level["lead_high"]
 
 
-def test_the_report_of_a_contest_ranks_all_agents(contest: Path) -> None:
+def test_the_report_of_a_contest_ranks_all_agents(contest: Path, readme: Any) -> None:
     write_sweep_report(load_sweep(contest))
     report = (contest / "report.md").read_text(encoding="utf-8")
-    rows = load_readme().rivals(report).splitlines()
+    rows = readme.rivals(report).splitlines()
     assert rows[0].startswith("| agent | News-v0, drift 1 | Video-v0, drift 1 |")
     assert rows[2].startswith("| oracle |")  # whoever comes furthest is named first
     assert any(row.startswith("| gru (PPO) |") for row in rows)

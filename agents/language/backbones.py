@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from ..attention import NAME, check_adjustable, query_shape
-from ..kept import cache_folder
+from ..cache import cache_folder
 from .pinned import PINNED, pinned_folder, quiet
 
 Places = str | tuple[tuple[str, str | int], ...] | None  # a device map that can be a key

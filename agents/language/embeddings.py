@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from driftrec.simulators import Catalog
 from driftrec.simulators.streams import Floats
 
+from ..cache import write_whole
 from .backbones import Backbone
 
 _SHARE_NAMED = 0.1  # of a topic in an item, from which on the item's text names it
@@ -173,17 +172,8 @@ class VectorCache:
         """Adds a file."""
         keys = sorted(vectors)
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:32] + ".npz"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    keys=np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32),
-                    vectors=np.stack([vectors[key] for key in keys]),
-                )
-            os.replace(temporary, self.folder / name)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        rows = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
+        stacked = np.stack([vectors[key] for key in keys])
+        write_whole(self.folder / name, lambda file: np.savez(file, keys=rows, vectors=stacked))
         self._seen.add(name)
         self._vectors |= vectors

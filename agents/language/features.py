@@ -10,7 +10,7 @@ import numpy as np
 from driftrec.simulators import Catalog, unit
 from driftrec.simulators.streams import Floats
 
-from ..kept import cache_folder
+from ..cache import cache_folder
 from .backbones import load_backbone
 from .embeddings import TextEncoder, catalog_texts
 from .fusion import Fusion, Modalities

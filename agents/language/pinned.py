@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..kept import cache_folder
+from ..cache import cache_folder
 
 
 @dataclass(frozen=True)
