@@ -48,6 +48,9 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
             (``driftrec.agents.logfit``).
         log_users: of that log that are read, as far as it has so many; None: one for every 8 steps
             of pretraining. More are better, and a fit is made once (``driftrec.agents.kept``).
+        practice_steps: user-steps that follow that fit, in whole episodes, in which users are shown
+            the best that the interest knows and it learns from their answers
+            (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.
@@ -92,6 +95,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         pretrain_epochs: int = 2,
         log_passes: int = 2,
         log_users: int | None = None,
+        practice_steps: int = 0,
         epsilon: float | None = None,
         delta: float | None = None,
         tune_interest: bool = False,
@@ -111,6 +115,9 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         if log_users is not None and log_users < 1:
             raise ValueError(f"log_users must be at least 1, got {log_users}")
         self.log_passes, self.log_users = log_passes, log_users
+        if practice_steps < 0:
+            raise ValueError(f"practice_steps must be at least 0, got {practice_steps}")
+        self.practice_steps = practice_steps
         self.tune_interest = tune_interest
         self.privacy = None
         if epsilon is not None:

@@ -1,4 +1,4 @@
-"""Fits of the interest, kept on disk by all that decides them: the same fit is made once."""
+"""What the interest learns first, kept on disk by all that decides it: the same is made once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
 from .cache import cache_folder, write_whole
 from .logfit import Behaviour, fit_interest
 from .network import Network
+from .policy import InterestAttentionPolicy
+from .practice import play_best, practise
+from .tape import Episodes
 
-# The code that a fit runs through; after a change to it no fit from before is found.
-_CODE = ("chain", "dynamic", "interest", "logfit", "network", "reading")
+# The code that a fit and practice run through; after a change to it none from before is found.
+_FIT = ("chain", "dynamic", "interest", "logfit", "network", "reading")
+_PRACTICE = (*_FIT, "diversity", "heads", "output", "policy", "practice", "tape")
 
 
 def fit_once(
@@ -42,37 +48,82 @@ def fit_once(
     Returns:
         Negative log-likelihood of an answer, in nats, at each step.
     """
-    folder = folder or cache_folder() / "fits"
-    path = folder / f"{_key(network, log, passes, generator)}.pt"
+    arrays = (log.slates, log.feedback)
+    path = _place(folder, _FIT, network, generator, passes, arrays)
     kept = _read(path)
     if kept is None:
         losses = fit_interest(network, log.slates, log.feedback, passes, generator)
-        _write(path, network, generator, losses)
+        _write(path, network, generator, {"losses": losses})
         return losses
-    network.interest.load_state_dict(kept["interest"])
-    network.read_as_fitted()
-    generator.bit_generator.state = json.loads(kept["generator"])
+    _restore(kept, network, generator)
     return list(kept["losses"])
 
 
-def _key(network: Network, log: Behaviour, passes: int, generator: np.random.Generator) -> str:
+def practise_once(
+    policy: InterestAttentionPolicy,
+    env: VecEnv,
+    worth: Tensor,
+    rollouts: int,
+    generator: np.random.Generator,
+    folder: Path | None = None,
+) -> list[float]:
+    """``practise``, or what it gave the last time; the users too stand where it leaves them.
+
+    It is known by its first rollout, which is always played: users of another world, or of another
+    strength of drift, answer otherwise.
+
+    Args:
+        policy: as in ``practise``, and ``env``, ``worth``, ``rollouts``, ``generator``.
+        folder: as in ``fit_once``.
+
+    Returns:
+        Mean reward of a request in each rollout.
+    """
+    if not rollouts:
+        return []
+    session, first = env.get_attr("session")[0], play_best(policy, env, worth)
+    path = _place(folder, _PRACTICE, policy.network, generator, rollouts, _answers(first))
+    kept = _read(path)
+    if kept is None:
+        earned = practise(policy, env, worth, rollouts, generator, first)
+        users = [session.seeds.tolist(), session.episodes.tolist()]
+        _write(path, policy.network, generator, {"earned": earned, "users": users})
+        return earned
+    _restore(kept, policy.network, generator)
+    session.seeds[:], session.episodes[:] = kept["users"]
+    return list(kept["earned"])
+
+
+def _answers(episodes: Episodes) -> tuple[np.ndarray, ...]:
+    parts = episodes.slates, episodes.feedback, episodes.reward, episodes.alive
+    return tuple(part.numpy() for part in parts)
+
+
+def _place(
+    folder: Path | None,
+    code: tuple[str, ...],
+    network: Network,
+    generator: np.random.Generator,
+    times: int,
+    arrays: tuple[np.ndarray, ...],
+) -> Path:
     """Of all that decides a fit: code, versions, where it begins, and what it reads."""
     interest, here = network.interest, Path(__file__).parent
     plain = {
-        "code": [(here / f"{name}.py").read_text(encoding="utf-8") for name in _CODE],
+        "code": [(here / f"{name}.py").read_text(encoding="utf-8") for name in code],
         "versions": [torch.__version__, np.__version__, torch.get_num_threads()],
         "fitted": [name for name, part in interest.named_parameters() if part.requires_grad],
         "surprise": interest.memory.surprise,
         "items": network.head.item_features,
         "generator": generator.bit_generator.state,
-        "passes": passes,
-        "shapes": [log.slates.shape, log.feedback.shape],
+        "times": times,
+        "shapes": [array.shape for array in arrays],
     }
     digest = hashlib.blake2b(json.dumps(plain).encode(), digest_size=16)
     tensors = [*interest.state_dict().values(), network.features, network.average]
-    for array in (log.slates, log.feedback, *(tensor.detach().numpy() for tensor in tensors)):
+    for array in (*arrays, *(tensor.detach().numpy() for tensor in tensors)):
         digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return (folder or cache_folder() / "fits") / f"{digest.hexdigest()}.pt"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -84,14 +135,20 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found
 
 
+def _restore(kept: dict[str, Any], network: Network, generator: np.random.Generator) -> None:
+    network.interest.load_state_dict(kept["interest"])
+    network.read_as_fitted()
+    generator.bit_generator.state = json.loads(kept["generator"])
+
+
 def _write(
-    path: Path, network: Network, generator: np.random.Generator, losses: list[float]
+    path: Path, network: Network, generator: np.random.Generator, said: dict[str, Any]
 ) -> None:
     """Keeps a fit; where the folder cannot be written to, it is made again the next time."""
     fit = {
         "interest": network.interest.state_dict(),
         "generator": json.dumps(generator.bit_generator.state),
-        "losses": losses,
+        **said,
     }
     with contextlib.suppress(OSError):
         write_whole(path, lambda file: torch.save(fit, file))

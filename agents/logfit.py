@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .network import Network
 
-_BATCH = 64  # users
+BATCH = 64  # users
 _LONGEST = 5.0  # of a gradient
 _SINGLE = 6.0  # pace of single numbers (odds of change, half-lives, gains), that have far to go
 UNREAD = 5  # first choices of each user, of whom too little is known to learn from them
@@ -59,27 +59,52 @@ def fit_interest(
     Returns:
         Negative log-likelihood of an answer, in nats, at each step.
     """
-    batch = min(_BATCH, len(slates))
+    batch = min(BATCH, len(slates))
     steps, losses = passes * (len(slates) // batch), list[float]()
     if not steps:
         return losses
     network.interest.chain.begin_at(_users(network, slates, feedback), generator)
-    fitted = [part for part in network.interest.parameters() if part.requires_grad]
-    optimizer = torch.optim.Adam(paced(fitted), lr=rate)
+    fit = InterestFit(network, rate, steps)
+    read = torch.ones(batch, slates.shape[1])
+    read[:, :UNREAD] = 0
     for _ in range(passes):
         order = generator.permutation(len(slates))
         for start in range(0, len(slates) - batch + 1, batch):
             rows = order[start : start + batch]
-            schedule(optimizer, rate, len(losses), steps)
             shown = torch.as_tensor(slates[rows]).long()
-            loss = -network.evidence(shown, torch.as_tensor(feedback[rows]))[:, UNREAD:].mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(fitted, _LONGEST)
-            optimizer.step()
-            losses.append(loss.item())
+            losses.append(fit.update(shown, torch.as_tensor(feedback[rows]), read))
     network.read_as_fitted()
     return losses
+
+
+class InterestFit:
+    """Steps of gradient descent on the negative log-likelihood of answers, by the interest alone.
+
+    Args:
+        network: whose ``interest`` is fitted.
+        rate: learning rate, see ``fit_interest``.
+        steps: how many updates there will be.
+    """
+
+    def __init__(self, network: Network, rate: float, steps: int) -> None:
+        self.network, self.rate, self.steps, self.done = network, rate, steps, 0
+        self.fitted = [part for part in network.interest.parameters() if part.requires_grad]
+        self.optimizer = torch.optim.Adam(paced(self.fitted), lr=rate)
+
+    def update(self, slates: Tensor, feedback: Tensor, read: Tensor) -> float:
+        """One step on users' slates [B, T, K] and ``feedback``; ``read`` [B, T] weighs the answers.
+
+        Returns:
+            Mean negative log-likelihood of an answer, in nats.
+        """
+        schedule(self.optimizer, self.rate, self.done, self.steps)
+        loss = -(self.network.evidence(slates, feedback) * read).sum() / read.sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.fitted, _LONGEST)
+        self.optimizer.step()
+        self.done += 1
+        return loss.item()
 
 
 def paced(fitted: Sequence[torch.nn.Parameter]) -> list[dict[str, Any]]:
@@ -103,8 +128,8 @@ def _users(
     with torch.no_grad():
         items = network.perceived
     vectors = items.new_zeros(len(slates), items.shape[1])
-    for start in range(0, len(slates), _BATCH):
-        rows = slice(start, start + _BATCH)
+    for start in range(0, len(slates), BATCH):
+        rows = slice(start, start + BATCH)
         shown, grade = torch.as_tensor(slates[rows]).long(), torch.as_tensor(feedback[rows])
         seen = items[shown.clamp_min(0)]  # [b, H, K, F]
         vectors[rows] = _mean(seen, grade) - _mean(seen, (shown >= 0).float())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Playing:
     sharpness: float
     tune_interest: bool
     fit_interest: Callable[[], None]
+    practise: Callable[[], None]
     _shuffle: np.random.Generator
     _update_info_buffer: Callable[..., None]
 
@@ -62,15 +63,21 @@ class Playing:
         self.pretraining = self.num_timesteps < self.pretrain_steps
         if self.pretraining and self.num_timesteps == 0:
             self.fit_interest()
+            with self._keeping():
+                self.practise()
         self.policy.set_training_mode(False)
         self.policy.network.sharpness.fill_(1.0 if self.pretraining else self.sharpness)
         if self.pretraining and self.log is not None:
             return self._read_log(self.log, callback)
-        with self.session.staying() if self.privileged and self.pretraining else nullcontext():
+        with self._keeping():
             if not self._play(env, callback):
                 return False
         callback.on_rollout_end()
         return True
+
+    def _keeping(self) -> AbstractContextManager[None]:
+        """Within which nobody leaves, while the privileged pretrain."""
+        return self.session.staying() if self.privileged and self.pretraining else nullcontext()
 
     def _read_log(self, log: Log, callback: BaseCallback) -> bool:
         """Takes episodes of others in place of playing."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .credit import discounted
 from .guarantee import Guarantee, PrivateFitConfig, plan_guarantee
-from .kept import fit_once
+from .kept import fit_once, practise_once
 from .logfit import Behaviour, fit_interest
 from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
 from .output import Output
@@ -24,7 +24,8 @@ class Pretraining:
     """The part of ``EpisodeAlgorithm`` that comes first.
 
     1. The interest alone is fitted on the platform's log: next-feedback likelihood.
-    2. Episodes are learned from by the choices in them, or by a teacher who knows the users, and
+    2. It is fitted further on how users answer its own best slates.
+    3. Episodes are learned from by the choices in them, or by a teacher who knows the users, and
        the value besides.
     """
 
@@ -38,6 +39,8 @@ class Pretraining:
     pretrain_epochs: int
     log_passes: int
     log_users: int | None
+    practice_steps: int
+    session: Any
     privacy: PrivateFitConfig | None
     behaviour: Behaviour | None
     several: bool
@@ -68,6 +71,12 @@ class Pretraining:
             fit_interest(network, slates, feedback, self.log_passes, self._shuffle)
         else:
             fit_once(network, found, self.log_passes, self._shuffle)
+
+    def practise(self) -> None:
+        """Goes on fitting the interest on how users answer its own best slates."""
+        rollouts = -(-self.practice_steps // (self.env.num_envs * self.session.horizon))
+        self.policy.network.sharpness.fill_(1.0)
+        practise_once(self.policy, self.env, self.worth, rollouts, self._shuffle)
 
     def read_behaviour(self) -> Behaviour | None:
         """What the interest is fitted on; None where nobody's choices are known."""
