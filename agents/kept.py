@@ -22,7 +22,7 @@ from .tape import Episodes
 
 # The code that a fit and practice run through; after a change to it none from before is found.
 _FIT = ("chain", "dynamic", "interest", "logfit", "network", "reading")
-_PRACTICE = (*_FIT, "diversity", "heads", "output", "policy", "practice", "tape")
+_PRACTICE = (*_FIT, "diversity", "heads", "history", "output", "policy", "practice", "tape")
 
 
 def fit_once(
@@ -73,7 +73,11 @@ def practise_once(
     strength of drift, answer otherwise.
 
     Args:
-        policy: as in ``practise``, and ``env``, ``worth``, ``rollouts``, ``generator``.
+        policy: as in ``practise``.
+        env: as there.
+        worth: as there.
+        rollouts: as there.
+        generator: as there.
         folder: as in ``fit_once``.
 
     Returns:

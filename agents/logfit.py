@@ -98,7 +98,8 @@ class InterestFit:
             Mean negative log-likelihood of an answer, in nats.
         """
         schedule(self.optimizer, self.rate, self.done, self.steps)
-        loss = -(self.network.evidence(slates, feedback) * read).sum() / read.sum()
+        answers = self.network.evidence(slates, feedback)
+        loss = -(answers * read).sum() / read.sum().clamp_min(1)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.fitted, _LONGEST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,16 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from .heads import Draw
-from .logfit import BATCH, UNREAD, InterestFit
+from .history import available, newest, window
+from .logfit import UNREAD, InterestFit
+from .network import Network
+from .output import Output
 from .policy import InterestAttentionPolicy
+from .reading import Memory
 from .tape import Episodes, Tape
 
-_REMEMBERED = 8  # rollouts whose users are read again
-_PASSES = 2  # over the answers of a rollout; earlier ones are among those that are read
+_REMEMBERED = 8  # rollouts whose users are read, new ones among earlier ones
+_BATCH = 128  # users: new ones teach more than reading the same again
 _RATE = 0.01
 
 
@@ -47,8 +50,8 @@ def practise(
     Returns:
         Mean reward of a request in each rollout; users who left earn nothing.
     """
-    batch = min(BATCH, env.num_envs)
-    updates = _PASSES * (env.num_envs // batch)
+    batch = min(_BATCH, env.num_envs)
+    updates = env.num_envs // batch
     fit = InterestFit(policy.network, _RATE, rollouts * updates)
     seen = deque[tuple[Tensor, Tensor, Tensor]](maxlen=_REMEMBERED)
     earned = list[float]()
@@ -65,16 +68,29 @@ def practise(
 
 
 def play_best(policy: InterestAttentionPolicy, env: VecEnv, worth: Tensor) -> Episodes:
-    """One episode of every user, who are shown what is taken for their best slates."""
+    """One episode of every user, who are shown the best slates that the interest alone knows."""
     steps = int(env.get_attr("horizon")[0])
     tape, memory = Tape(env.reset(), steps, worth), None
     unknown = torch.zeros(env.num_envs, policy.slots)
     for step in range(steps):
         with torch.no_grad():
-            output, memory = policy.advance(tape.observation, memory, None)
+            output, memory = _foresee(policy.network, tape.observation, memory)
             draw = Draw(policy.choose(output, True), unknown, unknown[:, :0])
         tape.record(step, draw, None, *env.step(draw.slates.numpy()))
     return tape.finish(unknown[:, 0])
+
+
+def _foresee(
+    network: Network, observation: dict[str, Tensor], memory: Memory | None
+) -> tuple[Output, Memory]:
+    """What the interest alone foresees: all that a new network does, and no layer is computed."""
+    seen = network.perceive(*(window(observation) if memory is None else newest(observation)))
+    interest = network.interest(seen, memory)
+    last = interest.at(slice(-1, None))
+    nothing = last.vector.new_zeros(*last.vector.shape[:2], network.config.hidden)
+    output = network.read_out(nothing, last)
+    output.available = available(observation)
+    return output, Memory(interest.memories[:, -1], interest.belief[:, -1], None, 0)
 
 
 def _read(episodes: Episodes) -> Tensor:

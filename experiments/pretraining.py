@@ -13,7 +13,8 @@ from .errors import UserError
 from .runs import read_run
 
 SIMULATOR = "simulator"  # the name of the log of the simulator's own logging policy
-PRETRAINING = ("pretrain_steps", "privileged")  # options that say how much, and what is told
+# Options that say how much, and what is told.
+PRETRAINING = ("pretrain_steps", "practice_steps", "privileged")
 Stage = dict[str, Any]
 
 
@@ -28,6 +29,9 @@ def stages(train: Mapping[str, Any], before: Sequence[Stage] = ()) -> list[Stage
     steps = min(int(options.get("pretrain_steps", 0)), train["steps"])
     if not steps:
         return list(before)
+    practice = int(options.get("practice_steps", 0))
+    if practice:
+        before = [*before, {"told": "practice", "log": None, "steps": practice}]
     log = train.get("log")
     told = "log" if log else "utilities" if options.get("privileged") else "own slates"
     epsilon = options.get("epsilon")
@@ -58,6 +62,8 @@ def _told(stage: Stage) -> str:
     if stage["told"] == "log":
         simulated = stage["log"] == SIMULATOR
         return "the log of the simulator's logging policy" if simulated else f"log {stage['log']}"
+    if stage["told"] == "practice":
+        return "answers to its own best slates"
     if stage["told"] == "utilities":
         return "the users' true utilities (targets only)"
     return "logged feedback"

@@ -72,7 +72,8 @@ def trainings(config: RobustnessConfig) -> Iterator[Job]:
     With bots nobody's true utilities and no log of honest users are read, as either would tell what
     the bots hide.
     """
-    told: dict[str, Any] = {"pretrain_steps": config.steps * 3 // 4, "privileged": True}
+    steps = config.steps * 3 // 4
+    told: dict[str, Any] = {"pretrain_steps": steps, "practice_steps": steps, "privileged": True}
     fed = {**told, "privileged": False, "log_passes": 0}
     for name, options in REGIMES.items():
         yield _training(config, f"drift-{name}", options, told)

@@ -39,6 +39,7 @@ from .training_options import (
     MaybeAlgo,
     MaybeOut,
     NumEnvs,
+    PracticeSteps,
     PretrainSteps,
     Privileged,
     Resume,
@@ -66,6 +67,7 @@ def train(
     num_envs: NumEnvs = 128,
     early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
+    practice_steps: PracticeSteps = None,
     privileged: Privileged = True,
     epsilon: Epsilon = None,
     delta: Delta = None,
@@ -113,6 +115,7 @@ def train(
     if pretrain_steps is None:
         pretrain_steps = 0 if start is not None else steps * 3 // 4
     told = {"pretrain_steps": pretrain_steps, "privileged": privileged}
+    told["practice_steps"] = pretrain_steps if practice_steps is None else practice_steps
     config = training.TrainConfig(
         out=str(out),
         algo=algo or "ppo",
@@ -144,6 +147,7 @@ def pretrain(
             ".inter; or a folder as for --catalog), or the id of a local Minari dataset.",
         ),
     ] = None,
+    practice_steps: PracticeSteps = None,
     privileged: Annotated[
         bool | None,
         typer.Option(
@@ -185,6 +189,8 @@ def pretrain(
         raise ValueError("give either --log or --privileged: nobody's true utilities are in a log")
     if privileged is None:
         privileged = log is None
+    if practice_steps is None:  # whose log it is, and who says what they like, are one
+        practice_steps = steps if privileged else 0
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
     options = {**backbone_options(backbone, finetune, lora, device_map), **options}
     if not privileged and epsilon is None:
@@ -200,7 +206,12 @@ def pretrain(
         seed=seed,
         num_envs=num_envs,
         env_options=env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
-        learner_options={**options, "pretrain_steps": steps, "privileged": privileged},
+        learner_options={
+            **options,
+            "pretrain_steps": steps,
+            "practice_steps": practice_steps,
+            "privileged": privileged,
+        },
         log=log if log is not None else None if privileged else SIMULATOR,
         early_stop=early_stop,
     )

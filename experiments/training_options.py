@@ -48,6 +48,15 @@ PretrainSteps = Annotated[
     int | None,
     typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
 ]
+PracticeSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--practice-steps",
+        min=0,
+        help="User-steps before them, in which the interest goes on learning from answers to its "
+        "own best slates; default as many as pretrain.",
+    ),
+]
 Privileged = Annotated[
     bool,
     typer.Option(

@@ -22,13 +22,13 @@ from .options import (
     echo_json,
     env_options,
 )
-from .training_options import NumEnvs, PretrainSteps, Privileged
+from .training_options import NumEnvs, PracticeSteps, PretrainSteps, Privileged
 
 if TYPE_CHECKING:
     from .tune import TuneResult
 
 # What only a learner has, by the parameter of the command.
-OF_LEARNERS = ("algo", "steps", "num_envs", "pretrain_steps", "privileged")
+OF_LEARNERS = ("algo", "steps", "num_envs", "pretrain_steps", "practice_steps", "privileged")
 
 
 @command("driftrec tune --agent discounted-linucb --trials 20 --out results/tuned/linucb")
@@ -47,6 +47,7 @@ def tune(
     seed: Seed = 0,
     num_envs: NumEnvs = 128,
     pretrain_steps: PretrainSteps = None,
+    practice_steps: PracticeSteps = None,
     privileged: Privileged = True,
     validation_users: Annotated[
         int, typer.Option("--validation-users", min=1, help="Users that trials are scored on.")
@@ -73,8 +74,11 @@ def tune(
     from .worlds import parse_options
 
     options = parse_options(option or [])
+    if pretrain_steps is None:
+        pretrain_steps = steps * 3 // 4
     learner = {
-        "pretrain_steps": steps * 3 // 4 if pretrain_steps is None else pretrain_steps,
+        "pretrain_steps": pretrain_steps,
+        "practice_steps": pretrain_steps if practice_steps is None else practice_steps,
         "privileged": privileged,
     }
     config = TuneConfig(
