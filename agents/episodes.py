@@ -128,6 +128,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         self.log: Log | None = None  # what to pretrain on in place of slates of its own
         self.behaviour: Behaviour | None = None  # what the interest is fitted on: the platform's
         self.pretraining = pretrain_steps > 0  # whether the rollout at hand is for pretraining
+        self.begun = False  # whether the interest has been fitted
         self._updates_done = 0
         self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
         super().__init__(

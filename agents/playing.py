@@ -34,6 +34,7 @@ class Playing:
     num_timesteps: int
     pretrain_steps: int
     pretraining: bool
+    begun: bool
     privileged: bool
     sharpness: float
     tune_interest: bool
@@ -59,12 +60,13 @@ class Playing:
 
         A privileged teacher keeps them: a beginner would drive half of them away.
         """
-        callback.on_rollout_start()
         self.pretraining = self.num_timesteps < self.pretrain_steps
-        if self.pretraining and self.num_timesteps == 0:
+        if self.pretraining and not self.begun:
             self.fit_interest()
             with self._keeping():
                 self.practise()
+        self.begun = True
+        callback.on_rollout_start()  # what has learned from answers alone is validated first
         self.policy.set_training_mode(False)
         self.policy.network.sharpness.fill_(1.0 if self.pretraining else self.sharpness)
         if self.pretraining and self.log is not None:

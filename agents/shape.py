@@ -41,7 +41,7 @@ class NetworkConfig:
     lasting: int = 16
     passing: int = 24
     diversity: float = 1.0
-    loyalty: float = 0.5
+    loyalty: float = 1.0
     head: str = "plackett-luce"
     per_item: bool = True
 

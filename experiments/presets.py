@@ -153,13 +153,13 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# The interest is fitted on the platform's log, as a rule on all of it. Three quarters of the steps
-# are pretraining on the simulator's true utilities, which are targets and never inputs;
-# reinforcement learning does the rest.
-TOLD: Options = {"privileged": True, "log_users": 10_000}  # of as many
+# The interest is fitted on all of the platform's log, and then on answers to its own best slates.
+# Three quarters of the steps after that are pretraining on the simulator's true utilities, which
+# are targets and never inputs; reinforcement learning does the rest.
+PRACTISED: Options = {"log_users": 10_000, "log_passes": 1, "practice_steps": 614_400}
+TOLD: Options = {"privileged": True, **PRACTISED}
 PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
-SHORT: Options = {"pretrain_steps": 89_600, **TOLD}
-SHORTEST: Options = {"pretrain_steps": 64_000, "privileged": True, "log_users": 8_000}
+SHORTEST: Options = {"pretrain_steps": 38_400, **TOLD, "practice_steps": 409_600}
 BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
 BRIEFLY = 64_000  # user-steps, where there is much to train
 
@@ -182,7 +182,14 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("no surprise gate", "interest-attention", BRIEFLY, {"surprise": False}),
     ("one time scale", "interest-attention", BRIEFLY, {"half_lives": (16.0,)}),
     ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
-    ("log only", "interest-attention", BRIEFLY, {"privileged": False}),
+    ("no practice", "interest-attention", BRIEFLY, {"practice_steps": 0}),
+    (
+        "log and practice alone",
+        "interest-attention",
+        12_800,
+        {"pretrain_steps": 12_800, "pretrain_rate": 0.0},
+    ),
+    ("told nothing", "interest-attention", BRIEFLY, {"privileged": False}),
     ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0, "privileged": False}),
     ("no RL", "interest-attention", 38_400, {}),
     ("interest tuned on", "interest-attention", BRIEFLY, {"tune_interest": True}),
@@ -194,7 +201,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; 8 minutes",
-            learners=flagship(89_600, SHORTEST),
+            learners=flagship(BRIEFLY, SHORTEST),
             baselines=BASELINES,
             validations=4,
             validation_users=128,
