@@ -72,8 +72,11 @@ def trainings(config: RobustnessConfig) -> Iterator[Job]:
     With bots nobody's true utilities and no log of honest users are read, as either would tell what
     the bots hide.
     """
-    steps = config.steps * 3 // 4
-    told: dict[str, Any] = {"pretrain_steps": steps, "practice_steps": steps, "privileged": True}
+    told: dict[str, Any] = {
+        "practice_steps": 4 * config.steps,  # by which the interest learns, from bots too
+        "pretrain_steps": config.steps * 3 // 4,
+        "privileged": True,
+    }
     fed = {**told, "privileged": False, "log_passes": 0}
     for name, options in REGIMES.items():
         yield _training(config, f"drift-{name}", options, told)
