@@ -30,16 +30,15 @@ def stages(train: Mapping[str, Any], before: Sequence[Stage] = ()) -> list[Stage
     if not steps:
         return list(before)
     practice = int(options.get("practice_steps", 0))
-    if practice:
-        before = [*before, {"told": "practice", "log": None, "steps": practice}]
+    practised = [{"told": "practice", "log": None, "steps": practice}] if practice else []
     log = train.get("log")
     told = "log" if log else "utilities" if options.get("privileged") else "own slates"
     epsilon = options.get("epsilon")
     if epsilon is None:
-        return [*before, {"told": told, "log": log, "steps": steps}]
+        return [*before, *practised, {"told": told, "log": log, "steps": steps}]
     read = {"told": "log", "log": log or SIMULATOR, "steps": 0, "epsilon": epsilon}
     told = "utilities" if options.get("privileged") else "own slates"
-    return [*before, read, {"told": told, "log": None, "steps": steps}]
+    return [*before, read, *practised, {"told": told, "log": None, "steps": steps}]
 
 
 def stages_of(record: Mapping[str, Any]) -> list[Stage]:

@@ -4,7 +4,7 @@ import torch
 
 from driftrec.agents import kept, practice
 from driftrec.agents.kept import practise_once
-from driftrec.agents.learners import make_learner
+from driftrec.agents.learners import load_learner, make_learner
 from driftrec.agents.practice import play_best, practise
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
@@ -104,3 +104,12 @@ def test_a_training_practises_before_it_pretrains(monkeypatch, tmp_path):
 def test_practice_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="practice_steps must be at least 0, got -1"):
         learner(practice_steps=-1)
+
+
+def test_a_learner_that_was_saved_has_begun(monkeypatch, tmp_path):
+    monkeypatch.setenv("DRIFTREC_CACHE", str(tmp_path / "cache"))
+    trained = learner(pretrain_steps=USERS * STEPS)
+    assert not trained.begun
+    trained.learn(USERS * STEPS)
+    trained.save(tmp_path / "model.zip")
+    assert load_learner(tmp_path / "model.zip").begun
