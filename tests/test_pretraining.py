@@ -223,7 +223,8 @@ def test_a_start_that_does_not_fit_is_refused(pretrained: Path, tmp_path: Path) 
         ({"pretrain_steps": 900, "privileged": True}, None,
          "100 user-steps on the users' true utilities (targets only)"),
         ({"pretrain_steps": 60, "practice_steps": 1200}, None,
-         "1,200 user-steps on answers to its own best slates, then 60 user-steps on logged feedback"),
+         "1,200 user-steps on answers to its own best slates, "
+         "then 60 user-steps on logged feedback"),
         ({"pretrain_steps": 60}, "mine.csv", "60 user-steps on log mine.csv"),
     ],
 )  # fmt: skip
