@@ -187,7 +187,7 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
     """Environment, users, seeds, budget and versions, as pairs of a name and a text."""
     s = results.settings
     world, learners = s["world"], s["learners"]
-    given = {k: Path(v).name if k == "catalog" else v for k, v in s["env_options"].items()}
+    given = {name: _shown(value) for name, value in s["env_options"].items()}
     options = ", ".join(f"{k}={v}" for k, v in given.items()) or "defaults"
     budgets = "; ".join(_budget(x) for x in learners)
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
@@ -206,6 +206,12 @@ def describe_setting(results: BenchmarkResults) -> list[tuple[str, str]]:
         ("versions", versions),
         ("commit", results.git_commit or "unknown"),
     ]  # fmt: skip
+
+
+def _shown(value: Any) -> Any:
+    """An option's value; of a folder its name alone, as where it lies is nobody else's."""
+    lies = isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if lies else value
 
 
 def _budget(learner: Mapping[str, Any]) -> str:
