@@ -16,6 +16,7 @@ from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_l
 from .output import Output
 from .platform import Platform
 from .policy import InterestAttentionPolicy
+from .practice import practise
 from .privatefit import fit_interest_privately
 from .tape import Episodes
 
@@ -76,7 +77,9 @@ class Pretraining:
         """Goes on fitting the interest on how users answer its own best slates."""
         rollouts = -(-self.practice_steps // (self.env.num_envs * self.session.horizon))
         self.policy.network.sharpness.fill_(1.0)
-        practise_once(self.policy, self.env, self.worth, rollouts, self._shuffle)
+        kept = self.behaviour is None  # of a log of one's own nothing is left in a common folder
+        run = practise_once if kept else practise
+        run(self.policy, self.env, self.worth, rollouts, self._shuffle)
 
     def read_behaviour(self) -> Behaviour | None:
         """What the interest is fitted on; None where nobody's choices are known."""

@@ -5,6 +5,8 @@ import torch
 from driftrec.agents import kept, practice
 from driftrec.agents.kept import practise_once
 from driftrec.agents.learners import load_learner, make_learner
+from driftrec.agents.logfit import Behaviour
+from driftrec.agents.platform import Platform
 from driftrec.agents.practice import play_best, practise
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
@@ -99,6 +101,16 @@ def test_a_training_practises_before_it_pretrains(monkeypatch, tmp_path):
     )
     learner(practice_steps=USERS * STEPS * 3, pretrain_steps=USERS * STEPS).learn(USERS * STEPS)
     assert asked == [3]
+
+
+def test_of_a_log_of_ones_own_nothing_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("DRIFTREC_CACHE", str(tmp_path))
+    trained = learner(practice_steps=USERS * STEPS)
+    log = Platform.of(trained.env).log
+    trained.behaviour = Behaviour(log.slates[:64], log.feedback[:64])
+    trained.fit_interest()
+    trained.practise()
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_practice_that_cannot_be_is_refused():
