@@ -41,7 +41,6 @@ class Pretraining:
     log_passes: int
     log_users: int | None
     practice_steps: int
-    session: Any
     privacy: PrivateFitConfig | None
     behaviour: Behaviour | None
     several: bool
@@ -75,7 +74,8 @@ class Pretraining:
 
     def practise(self) -> None:
         """Goes on fitting the interest on how users answer its own best slates."""
-        rollouts = -(-self.practice_steps // (self.env.num_envs * self.session.horizon))
+        episode = self.env.num_envs * int(self.env.get_attr("horizon")[0])
+        rollouts = -(-self.practice_steps // episode)
         self.policy.network.sharpness.fill_(1.0)
         kept = self.behaviour is None  # of a log of one's own nothing is left in a common folder
         run = practise_once if kept else practise
