@@ -160,7 +160,6 @@ PRACTISED: Options = {"log_users": 10_000, "log_passes": 1, "practice_steps": 61
 TOLD: Options = {"privileged": True, **PRACTISED}
 PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
 SHORTEST: Options = {"pretrain_steps": 38_400, **TOLD, "practice_steps": 409_600}
-SHORT: Options = {"pretrain_steps": 89_600, **TOLD}
 BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
 BRIEFLY = 64_000  # user-steps, where there is much to train
 

@@ -18,7 +18,7 @@ from .engines import Engine, local
 from .errors import UserError
 from .files import check_writable
 from .grid import Job
-from .presets import BASELINES, BRIEF, BRIEFLY, SHORT, Baseline, Learner, Options, Preset, flagship
+from .presets import BASELINES, BRIEF, BRIEFLY, Baseline, Learner, Options, Preset, flagship
 from .worlds import check_env_id
 
 CELLS = "cells"  # below the sweep's folder
@@ -113,7 +113,7 @@ FULL = Sweep(
     base=Preset(
         name="full",
         description="the flagship, bandits and bounds over four domains and three drifts; an hour",
-        learners=flagship(115_200, SHORT)[:1],
+        learners=flagship(BRIEFLY, BRIEF)[:1],
         baselines=(
             *(baseline for baseline in BASELINES if len(baseline.grid) > 1),
             Baseline("bayes-filter", seconds=60),
