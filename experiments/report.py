@@ -93,16 +93,16 @@ def write_report(results: BenchmarkResults) -> Report:
     folder = results.folder
     table = score_table(results)
     write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_figures(results, table, folder)
+    captions = {path.stem: CAPTIONS[path.stem] for path in write_figures(results, table, folder)}
     shown, found = shown_table(table), tuple(findings(results))
     title = f"driftrec benchmark: {results.settings['name']} on {results.settings['env']}"
-    Page(title, found, shown, NOTES, CAPTIONS, describe_setting(results)).write(folder)
+    Page(title, found, shown, NOTES, captions, describe_setting(results)).write(folder)
     scores = json.loads(table.to_json(orient="records"))  # NaN and infinity become null
     return Report(folder, scores, shown.to_string(index=False, justify="right"), found)
 
 
 def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw the four figures of a benchmark into ``folder``."""
+    """Draw the figures of a benchmark into ``folder``; recovery where interest ever jumped."""
     env = results.settings["env"].removeprefix("driftrec/")
     curves, around = training_curves(run_folders(results)), recovery_table(results)
     learned = set(table.loc[table["kind"] == "learned", "agent"])
@@ -114,6 +114,8 @@ def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) 
         "recovery": draw_recovery(around, f"{env}: around an abrupt shift"),
         "slates": draw_slates(table, f"{env}: slates shown to {users:,} test users"),
     }
+    if not around["share"].notna().any():
+        del drawn["recovery"]
     for name, figure in drawn.items():
         save(figure, folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawn]

@@ -112,7 +112,7 @@ class Sweep:
 FULL = Sweep(
     base=Preset(
         name="full",
-        description="the flagship, bandits and bounds over four domains and three drifts; 100 minutes",
+        description="flagship, bandits and bounds over four domains and three drifts; 100 minutes",
         learners=flagship(BRIEFLY, BRIEF)[:1],
         baselines=(
             *(baseline for baseline in BASELINES if len(baseline.grid) > 1),
