@@ -10,16 +10,9 @@ from driftrec.agents.platform import Platform
 from driftrec.agents.policy import ItemTable
 from driftrec.experiments.worlds import make_batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PASSES = 2
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As trainings have: with two, sums are split by load and no fit repeats to the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,10 @@ from driftrec.agents.practice import play_best, practise
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 USERS, STEPS = 64, 20
 ENV = "driftrec/DriftingInterest-v0"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As trainings have: with two, sums are split by load and no fit repeats to the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def learner(agent="interest-attention", strength=1.0, **options):
