@@ -42,7 +42,7 @@ class StaticAttentionNetwork(InterestNetwork):
         warm = steps - last + 1
         begun = self.perceive(*(x[:, :warm] for x in (slates, feedback, request, time)))
         known = self.interest(begun) if interest is None else interest.at(slice(warm))
-        newest = Memory(known.memories[:, -1], known.belief[:, -1], None, warm)
+        newest = known.carried(None, warm)
         after, still = self._without_slate(newest, request[:, warm:], time[:, warm:])
         token = torch.cat((self.tokens(begun), after), 1)
         interest = known.then(still)

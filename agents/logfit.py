@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .network import Network
 
-BATCH = 64  # users
+_BATCH = 64  # users
 _LONGEST = 5.0  # of a gradient
 _SINGLE = 6.0  # pace of single numbers (odds of change, half-lives, gains), that have far to go
 UNREAD = 5  # first choices of each user, of whom too little is known to learn from them
@@ -59,7 +59,7 @@ def fit_interest(
     Returns:
         Negative log-likelihood of an answer, in nats, at each step.
     """
-    batch = min(BATCH, len(slates))
+    batch = min(_BATCH, len(slates))
     steps, losses = passes * (len(slates) // batch), list[float]()
     if not steps:
         return losses
@@ -129,8 +129,8 @@ def _users(
     with torch.no_grad():
         items = network.perceived
     vectors = items.new_zeros(len(slates), items.shape[1])
-    for start in range(0, len(slates), BATCH):
-        rows = slice(start, start + BATCH)
+    for start in range(0, len(slates), _BATCH):
+        rows = slice(start, start + _BATCH)
         shown, grade = torch.as_tensor(slates[rows]).long(), torch.as_tensor(feedback[rows])
         seen = items[shown.clamp_min(0)]  # [b, H, K, F]
         vectors[rows] = _mean(seen, grade) - _mean(seen, (shown >= 0).float())

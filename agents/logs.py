@@ -18,8 +18,7 @@ from torch import Tensor
 from driftrec.envs.export import Episode
 from driftrec.envs.spaces import clock_features
 
-from .heads import Draw
-from .tape import Episodes, Tape, Teacher
+from .tape import Episodes, Teacher, played
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -46,14 +45,11 @@ class SimulatedLog:
     def read(self, generator: np.random.Generator) -> Episodes:
         """One episode of every user; ``generator`` is not needed, users have their own streams."""
         session = self.env.get_attr("session")[0]
-        horizon = int(self.env.get_attr("horizon")[0])
-        tape = Tape(self.env.reset(), horizon, self.worth)
-        unknown = torch.zeros(self.env.num_envs, session.simulator.slate_size)
-        for step in range(horizon):
-            slates = session.simulator.logged_slates(session.users)
-            draw = Draw(torch.as_tensor(slates.astype(np.int64)), unknown, unknown[:, :0])
-            tape.record(step, draw, None, *self.env.step(slates))
-        return tape.finish(unknown[:, 0])
+
+        def logged(_: dict[str, Tensor]) -> Tensor:
+            return torch.as_tensor(session.simulator.logged_slates(session.users)).long()
+
+        return played(self.env, self.worth, logged)
 
 
 class RecordedLog:

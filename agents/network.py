@@ -226,7 +226,7 @@ class Network(nn.Module, ABC):
         place = 0 if join is None else join.length - length
         hidden, carry = self.mix(token, interest.vector, None, place)
         output = self.read_out(hidden[:, -1:], interest.at(slice(-1, None)))
-        return output, Memory(interest.memories[:, -1], interest.belief[:, -1], carry, length)
+        return output, interest.carried(carry, length)
 
     def step(
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
@@ -236,8 +236,7 @@ class Network(nn.Module, ABC):
         interest = self.interest(seen, memory)
         hidden, carry = self.mix(self.tokens(seen), interest.vector, memory.carry)
         output = self.read_out(hidden, interest)
-        after = interest.memories[:, -1], interest.belief[:, -1]
-        return output, Memory(*after, carry, memory.length + 1)
+        return output, interest.carried(carry, memory.length + 1)
 
     # --- slates in, scores out -------------------------------------------------------------------
 

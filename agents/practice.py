@@ -9,14 +9,13 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from .heads import Draw
 from .history import available, newest, window
 from .logfit import UNREAD, InterestFit
 from .network import Network
 from .output import Output
 from .policy import InterestAttentionPolicy
 from .reading import Memory
-from .tape import Episodes, Tape
+from .tape import Episodes, played
 
 _REMEMBERED = 8  # rollouts whose users are read, new ones among earlier ones
 _BATCH = 128  # users: new ones teach more than reading the same again
@@ -69,15 +68,14 @@ def practise(
 
 def play_best(policy: InterestAttentionPolicy, env: VecEnv, worth: Tensor) -> Episodes:
     """One episode of every user, who are shown the best slates that the interest alone knows."""
-    steps = int(env.get_attr("horizon")[0])
-    tape, memory = Tape(env.reset(), steps, worth), None
-    unknown = torch.zeros(env.num_envs, policy.slots)
-    for step in range(steps):
-        with torch.no_grad():
-            output, memory = _foresee(policy.network, tape.observation, memory)
-            draw = Draw(policy.choose(output, True), unknown, unknown[:, :0])
-        tape.record(step, draw, None, *env.step(draw.slates.numpy()))
-    return tape.finish(unknown[:, 0])
+    memory: Memory | None = None
+
+    def best(observation: dict[str, Tensor]) -> Tensor:
+        nonlocal memory
+        output, memory = _foresee(policy.network, observation, memory)
+        return policy.choose(output, True)
+
+    return played(env, worth, best)
 
 
 def _foresee(
@@ -90,7 +88,7 @@ def _foresee(
     nothing = last.vector.new_zeros(*last.vector.shape[:2], network.config.hidden)
     output = network.read_out(nothing, last)
     output.available = available(observation)
-    return output, Memory(interest.memories[:, -1], interest.belief[:, -1], None, 0)
+    return output, interest.carried(None, 0)
 
 
 def _read(episodes: Episodes) -> Tensor:

@@ -77,6 +77,10 @@ class Interest:
         for f in fields(self):
             getattr(self, f.name)[rows] = getattr(other, f.name)
 
+    def carried(self, carry: Any, length: int) -> Memory:
+        """What is carried on from the last slate, with the network's own ``carry``."""
+        return Memory(self.memories[:, -1], self.belief[:, -1], carry, length)
+
     def then(self, *later: Interest) -> Interest:
         """This one, and later ones after it."""
         parts = (self, *later)

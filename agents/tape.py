@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from .heads import Draw
@@ -181,6 +182,25 @@ class Tape:
             torch.cat(self.available, 1) if self.available else None,
             self._teacher(),
         )
+
+
+def played(env: VecEnv, worth: Tensor, choose: Callable[[dict[str, Tensor]], Tensor]) -> Episodes:
+    """One episode of every user, of slates that were not drawn: log-probabilities and values are 0.
+
+    Args:
+        env: a ``BatchVecEnv``.
+        worth: [N] reward per unit of feedback.
+        choose: gives the slates [B, K] at what is observed.
+    """
+    horizon = int(env.get_attr("horizon")[0])
+    tape = Tape(env.reset(), horizon, worth)
+    for step in range(horizon):
+        with torch.no_grad():
+            slates = choose(tape.observation)
+        unknown = torch.zeros(slates.shape)
+        draw = Draw(slates, unknown, unknown[:, :0])
+        tape.record(step, draw, None, *env.step(slates.numpy()))
+    return tape.finish(torch.zeros(env.num_envs))
 
 
 def _tensors(observation: Any) -> dict[str, Tensor]:

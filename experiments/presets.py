@@ -156,8 +156,12 @@ BASELINES = (
 # The interest is fitted on all of the platform's log, and then on answers to its own best slates.
 # Three quarters of the steps after that are pretraining on the simulator's true utilities, which
 # are targets and never inputs; reinforcement learning does the rest.
-PRACTISED: Options = {"log_users": 10_000, "log_passes": 1, "practice_steps": 614_400}
-TOLD: Options = {"privileged": True, **PRACTISED}
+TOLD: Options = {
+    "log_users": 10_000,
+    "log_passes": 1,
+    "practice_steps": 614_400,
+    "privileged": True,
+}
 PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
 SHORTEST: Options = {"pretrain_steps": 38_400, **TOLD, "practice_steps": 409_600}
 BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}

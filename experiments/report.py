@@ -111,11 +111,10 @@ def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) 
     drawn = {
         "reward_curves": reward_curves(curves, reference_levels(results), f"{env}: training"),
         "scores": draw_scores(table, f"{env}: {users:,} test users"),
-        "recovery": draw_recovery(around, f"{env}: around an abrupt shift"),
-        "slates": draw_slates(table, f"{env}: slates shown to {users:,} test users"),
     }
-    if not around["share"].notna().any():
-        del drawn["recovery"]
+    if around["share"].notna().any():
+        drawn["recovery"] = draw_recovery(around, f"{env}: around an abrupt shift")
+    drawn["slates"] = draw_slates(table, f"{env}: slates shown to {users:,} test users")
     for name, figure in drawn.items():
         save(figure, folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawn]

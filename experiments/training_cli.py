@@ -46,6 +46,7 @@ from .training_options import (
     Text,
     Track,
     backbone_options,
+    prepared,
     private,
     with_tuned,
 )
@@ -112,10 +113,8 @@ def train(
     begun: dict[str, Any] = {"env": DEFAULT_ENV, "agent": agent or AGENT, "env_options": {}}
     if start is not None:
         begun = begun_in(start, agent, options)
-    if pretrain_steps is None:
-        pretrain_steps = 0 if start is not None else steps * 3 // 4
-    told = {"pretrain_steps": pretrain_steps, "privileged": privileged}
-    told["practice_steps"] = pretrain_steps if practice_steps is None else practice_steps
+        pretrain_steps = 0 if pretrain_steps is None else pretrain_steps
+    told = prepared(steps, pretrain_steps, practice_steps, privileged)
     config = training.TrainConfig(
         out=str(out),
         algo=algo or "ppo",
@@ -189,8 +188,8 @@ def pretrain(
         raise ValueError("give either --log or --privileged: nobody's true utilities are in a log")
     if privileged is None:
         privileged = log is None
-    if practice_steps is None:  # whose log it is, and who says what they like, are one
-        practice_steps = steps if privileged else 0
+    if practice_steps is None and not privileged:
+        practice_steps = 0  # a log is of other users than those that practice would meet
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
     options = {**backbone_options(backbone, finetune, lora, device_map), **options}
     if not privileged and epsilon is None:
@@ -206,12 +205,7 @@ def pretrain(
         seed=seed,
         num_envs=num_envs,
         env_options=env_options(catalog, drift, drift_strength, slate_size, horizon, env_option),
-        learner_options={
-            **options,
-            "pretrain_steps": steps,
-            "practice_steps": practice_steps,
-            "privileged": privileged,
-        },
+        learner_options={**options, **prepared(steps, steps, practice_steps, privileged)},
         log=log if log is not None else None if privileged else SIMULATOR,
         early_stop=early_stop,
     )

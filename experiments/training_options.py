@@ -120,6 +120,15 @@ def backbone_options(
     return {name: value for name, value in named.items() if value}
 
 
+def prepared(
+    steps: int, pretrain_steps: int | None, practice_steps: int | None, privileged: bool
+) -> dict[str, Any]:
+    """Options of what a learner does before reinforcement learning; None for their defaults."""
+    pretrain = steps * 3 // 4 if pretrain_steps is None else pretrain_steps
+    practice = pretrain if practice_steps is None else practice_steps
+    return {"pretrain_steps": pretrain, "practice_steps": practice, "privileged": privileged}
+
+
 def private(epsilon: float | None, delta: float | None) -> dict[str, Any]:
     """Options of a learner whose log must not tell of its users.
 

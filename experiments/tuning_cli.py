@@ -22,7 +22,7 @@ from .options import (
     echo_json,
     env_options,
 )
-from .training_options import NumEnvs, PracticeSteps, PretrainSteps, Privileged
+from .training_options import NumEnvs, PracticeSteps, PretrainSteps, Privileged, prepared
 
 if TYPE_CHECKING:
     from .tune import TuneResult
@@ -74,13 +74,6 @@ def tune(
     from .worlds import parse_options
 
     options = parse_options(option or [])
-    if pretrain_steps is None:
-        pretrain_steps = steps * 3 // 4
-    learner = {
-        "pretrain_steps": pretrain_steps,
-        "practice_steps": pretrain_steps if practice_steps is None else practice_steps,
-        "privileged": privileged,
-    }
     config = TuneConfig(
         out=str(out),
         env=env,
@@ -95,7 +88,7 @@ def tune(
         validation_users=validation_users,
     )
     if config.trained:
-        config = config.given(learner)
+        config = config.given(prepared(steps, pretrain_steps, practice_steps, privileged))
     else:
         refuse_of_learners(context, agent)
     show_study(run(config, progress=False if as_json else None), as_json)
