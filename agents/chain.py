@@ -19,7 +19,7 @@ _LEAK = 1e-3  # of a belief, that anything may have happened
 _SAMPLE = 4000  # items among which passing interests begin
 _EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
 _GAINS = (5.0, 3.0)  # of lasting and passing interests where a fit begins
-_SHARPEST = -1.0  # log of the least spread of a grade's log-odds
+SHARPEST = -1.0  # log of the least spread of a grade's log-odds
 
 
 @dataclass
@@ -73,6 +73,8 @@ class InterestChain(nn.Module):
         passing: C.
     """
 
+    reward: Tensor
+
     def __init__(self, features: Tensor, lasting: int, passing: int) -> None:
         super().__init__()
         size = features.shape[1]
@@ -87,6 +89,7 @@ class InterestChain(nn.Module):
         self.outside = nn.Parameter(torch.tensor(3.2))
         self.position = nn.Parameter(torch.tensor(-0.05))
         self.grade = nn.Parameter(torch.tensor([0.7, -1.5, -0.5]))  # slope, offset, log spread
+        self.register_buffer("reward", torch.tensor([1.0, 0.0, 0.0]))  # of ``earned.Earned``
 
     def begin_at(self, users: Tensor, generator: np.random.Generator) -> None:
         """Puts lasting interests where users [U, F] are, by what they took beyond what they saw."""
@@ -169,15 +172,25 @@ class InterestChain(nn.Module):
         return (1 - law.leak) * after + law.leak * law.start
 
     @property
+    def spread(self) -> Tensor:
+        """Scale of the logistic noise in the log-odds of a grade."""
+        return self._log_spread.exp()
+
+    @property
     def _log_spread(self) -> Tensor:
-        return self.grade[2].clamp_min(_SHARPEST)
+        return self.grade[2].clamp_min(SHARPEST)
 
     def _error(self, grade: Tensor, taken: Tensor, each: Tensor, utility: Tensor) -> Tensor:
         """[B, G, C] of a grade's log-odds, in spreads, by the utility of what was taken."""
-        share = grade.clamp(_EDGE, 1 - _EDGE)
-        log_odds = (taken * (share / (1 - share)).log()).sum(1)[:, None, None] / each
+        log_odds = (taken * log_odds_of(grade)).sum(1)[:, None, None] / each
         foreseen = self.grade[0] * utility + self.grade[1]
         return (log_odds - foreseen) * (-self._log_spread).exp()
+
+
+def log_odds_of(grade: Tensor) -> Tensor:
+    """Of grades of any shape, held a little from 0 and 1."""
+    share = grade.clamp(_EDGE, 1 - _EDGE)
+    return (share / (1 - share)).log()
 
 
 def _clusters(vectors: Tensor, count: int) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,63 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import one_hot
 
+from .expected import ExpectedReward
+from .head import Draw, Head
 from .output import Output
-from .slate import entropy, log_probability, sample_slate
-
-
-@dataclass
-class Draw:
-    """B slates that were drawn at one request.
-
-    Attributes:
-        slates: [B, K].
-        log_probability: [B, K] of each slot; [B, 1] where a slate is drawn as a whole.
-        proto: [B, F] what was drawn in place of the slate; [B, 0] where it was the slate itself.
-    """
-
-    slates: Tensor
-    log_probability: Tensor
-    proto: Tensor
-
-
-class Head(nn.Module, ABC):
-    """A stochastic policy over slates.
-
-    Args:
-        size: F, of the item vectors.
-    """
-
-    item_features: ClassVar[bool] = True  # whether items are known by their public vectors
-    whole: ClassVar[bool] = False  # whether a slate is drawn as a whole, by way of a proto-action
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-
-    def prepare(self, features: Tensor, diversity: float) -> None:
-        """Is told the items' public vectors [N, F] and the ``diversity`` of the network."""
-
-    @abstractmethod
-    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
-        """Slates at the only request of ``output``; ``sharp`` [B, 1] scales the log-odds."""
-
-    @abstractmethod
-    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
-        """[B, T, K] of slates [B, T, K] that were drawn; [B, T, 1] where drawn as a whole."""
-
-    def best(self, output: Output, slots: int) -> Tensor | None:
-        """[B, K] to show at the only request where nothing is explored.
-
-        None: items by ``rank``, with regard to likeness as the policy's ``diversity`` says.
-        """
-        return None
-
-    def rank(self, output: Output) -> Tensor:
-        """[B, T, N] by what items are ranked where nothing is explored, in log-odds."""
-        return output.scores
-
-    def entropy(self, output: Output) -> Tensor:
-        """[B, T] in nats, of the first slot: what is held up against collapse."""
-        return entropy(output.scores)
+from .slate import draw_one, log_probability, sample_slate
 
 
 class PlackettLuce(Head):
@@ -98,7 +44,7 @@ class DiversePlackettLuce(Head):
 
     kinds: Tensor
 
-    def prepare(self, features: Tensor, diversity: float) -> None:
+    def prepare(self, features: Tensor, diversity: float, loyalty: float) -> None:
         """The charge begins at ``diversity``.
 
         Raises:
@@ -119,7 +65,7 @@ class DiversePlackettLuce(Head):
         slates, chosen = [], []
         for _ in range(slots):
             share = (scores * sharp).softmax(-1)
-            best = _sample(share) if noise else share.argmax(-1)
+            best = draw_one(share) if noise else share.argmax(-1)
             chosen.append(share[rows, best].log())
             slates.append(best)
             scores = scores - charge * self.kinds[best] @ self.kinds.T
@@ -147,13 +93,6 @@ class DiversePlackettLuce(Head):
         total = (left.clamp_min(0) * torch.exp(-charge * above)).sum(-1)
         odds = scores.gather(-1, slates) - top - charge * (above * kind).sum(-1)
         return odds - total.clamp_min(1e-30).log().to(odds.dtype)
-
-
-def _sample(share: Tensor) -> Tensor:
-    """[B] one item each, by shares [B, N]: where their running sum passes a uniform number."""
-    total = share.cumsum(-1)
-    level = (1 - torch.rand(len(share), 1)) * total[:, -1:]
-    return torch.searchsorted(total, level)[:, 0]
 
 
 class IdSoftmax(Head):
@@ -213,6 +152,7 @@ class ProtoAction(Head):
 
 
 HEADS: dict[str, type[Head]] = {
+    "expected-reward": ExpectedReward,
     "plackett-luce": PlackettLuce,
     "diverse": DiversePlackettLuce,
     "id-softmax": IdSoftmax,

@@ -22,7 +22,8 @@ from .tape import Episodes
 
 # The code that a fit and practice run through; after a change to it none from before is found.
 _FIT = ("chain", "dynamic", "interest", "logfit", "network", "reading")
-_PRACTICE = (*_FIT, "diversity", "heads", "history", "output", "policy", "practice", "tape")
+_SLATES = ("diversity", "earned", "expected", "head", "heads", "output", "policy", "slate")
+_PRACTICE = (*_FIT, *_SLATES, "history", "practice", "tape")
 
 
 def fit_once(

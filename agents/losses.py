@@ -85,16 +85,15 @@ def fit_choice(
     return found.detach()
 
 
-def teacher_loss(best: Tensor, total: Tensor, teacher: Tensor, alive: Tensor) -> Tensor:
+def teacher_loss(log_share: Tensor, teacher: Tensor, alive: Tensor) -> Tensor:
     """Cross-entropy of the policy's first slot to a teacher's.
 
     Args:
-        best: [B, T, n] log-odds that the policy gives the teacher's n best items.
-        total: [B, T] log of the sum of the policy's exp(log-odds) over all items.
+        log_share: [B, T, n] log-probability that the policy gives the teacher's n best items.
         teacher: [B, T, n] probabilities that the teacher gives them, rows sum to 1.
         alive: [B, T] weight of each step.
     """
-    return ((total - (teacher * best).sum(2)) * alive).sum() / alive.sum()
+    return -((teacher * log_share).sum(2) * alive).sum() / alive.sum()
 
 
 def clipped_surrogate(

@@ -39,7 +39,7 @@ class Network(nn.Module, ABC):
     Args:
         features: [N, F] public item vectors, unit rows.
         bias: [N] what an item gets on average, in the unit of feedback.
-        log_worth: [N] log of the reward per unit of feedback.
+        log_worth: [N] log of the reward per unit of feedback, loyalty included.
         num_requests: R.
         config: shape of the network, of the class ``Config``.
     """
@@ -50,6 +50,7 @@ class Network(nn.Module, ABC):
 
     features: Tensor
     average: Tensor
+    log_worth: Tensor
     sharpness: Tensor
 
     def __init__(
@@ -65,6 +66,7 @@ class Network(nn.Module, ABC):
         size, hidden = features.shape[1], config.hidden
         self.register_buffer("features", features)
         self.register_buffer("average", bias)
+        self.register_buffer("log_worth", log_worth)
         self.register_buffer("sharpness", torch.ones(()))
         self.fixed: tuple[Tensor, Tensor, Tensor] | None = None
         self.metric = nn.Parameter(torch.eye(size))
@@ -84,7 +86,6 @@ class Network(nn.Module, ABC):
         self.lasting_pull = nn.Parameter(torch.empty(kinds[0], size))
         self.passing_pull = nn.Parameter(torch.empty(kinds[1], size))
         self.popular = nn.Parameter(torch.empty(()))
-        self.read_as_fitted()
         self.vector = nn.Linear(hidden, size, bias=False)
         self.passing = nn.Linear(hidden, kinds[1])
         self.level = nn.Linear(hidden, 1, bias=False)
@@ -100,7 +101,8 @@ class Network(nn.Module, ABC):
         ):
             nn.init.zeros_(parameter)
         self.head = head(size)
-        self.head.prepare(features, config.diversity)
+        self.head.prepare(features, config.diversity, config.loyalty)
+        self.read_as_fitted()
 
     def read_as_fitted(self) -> None:
         """Puts the read-out where the interest's own parameters are."""
@@ -111,6 +113,7 @@ class Network(nn.Module, ABC):
                 mine.copy_(theirs)
             self.read.copy_(self.interest.read)
             self.popular.copy_(self.interest.popular)
+        self.head.adopt(self.interest.chain)
 
     # --- what a subclass says --------------------------------------------------------------------
 
@@ -317,5 +320,7 @@ class Network(nn.Module, ABC):
             self.embedding,
             self.bias,
             self.sharpness,
+            self.log_worth,
+            self.features,
             hidden=hidden,
         )

@@ -22,6 +22,8 @@ class Output:
         interest: the dynamic interest at each of the requests.
         embedding: [N, F] item vectors, and ``bias`` [N] of each.
         sharpness: what log-odds are scaled by; all of these already are.
+        log_worth: [N] what an item's worth adds to its bias, unscaled.
+        features: [N, F] public item vectors, by which items are alike.
         available: [B, T, N] false where an item is not to be had; None where all are.
         hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
     """
@@ -33,6 +35,8 @@ class Output:
     embedding: Tensor = field(repr=False)
     bias: Tensor = field(repr=False)
     sharpness: Tensor = field(repr=False)
+    log_worth: Tensor = field(repr=False)
+    features: Tensor = field(repr=False)
     available: Tensor | None = field(default=None, repr=False)
     hidden: Tensor | None = field(default=None, repr=False)
 

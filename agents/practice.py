@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from .earned import Earned
 from .history import available, newest, window
 from .logfit import UNREAD, InterestFit
 from .network import Network
@@ -52,18 +53,27 @@ def practise(
     batch = min(_BATCH, env.num_envs)
     updates = env.num_envs // batch
     fit = InterestFit(policy.network, _RATE, rollouts * updates)
+    books = Earned(worth)
     seen = deque[tuple[Tensor, Tensor, Tensor]](maxlen=_REMEMBERED)
     earned = list[float]()
     for rollout in range(rollouts):
         episodes = play_best(policy, env, worth) if rollout or first is None else first
         earned.append(float(episodes.reward.mean()))
+        books.read(episodes)
         seen.append((episodes.slates, episodes.feedback, _read(episodes)))
         slates, feedback, read = (torch.cat(parts) for parts in zip(*seen, strict=True))
         for _ in range(updates):
             rows = torch.as_tensor(generator.permutation(len(slates))[:batch])
             fit.update(slates[rows], feedback[rows], read[rows])
-        policy.network.read_as_fitted()
+        _settle(policy.network, books)
     return earned
+
+
+def _settle(network: Network, books: Earned) -> None:
+    """Lets the slates follow from what has been learned."""
+    chain = network.interest.chain
+    chain.reward.copy_(torch.tensor(books.law(chain.spread.item())))
+    network.read_as_fitted()
 
 
 def play_best(policy: InterestAttentionPolicy, env: VecEnv, worth: Tensor) -> Episodes:

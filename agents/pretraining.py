@@ -126,16 +126,25 @@ class Pretraining:
         steps = asked[some]
         output, alive = self.read(batch, steps), batch.alive[:, steps]
         if batch.teacher is not None:
-            best = output.scores_of(batch.teacher.items[:, some])
-            share = batch.teacher.share[:, some]
-            loss = teacher_loss(best, output.log_total(), share, alive)
+            mine = self.policy.network.head.log_share(output, batch.teacher.items[:, some])
+            loss = teacher_loss(mine, batch.teacher.share[:, some], alive)
         else:
+            shown = batch.slates[:, -batch.steps :][:, steps]
             feedback = batch.feedback[:, -batch.steps :][:, steps]
-            utility = self.utility(output, batch.slates[:, -batch.steps :][:, steps])
-            loss = self.feedback_loss(utility, feedback, self.policy.network.choice, alive)
+            loss = self._answers_loss(output, shown, feedback, alive)
         value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
         self.descend(loss + self.vf_coef * value, rate)
         return loss.item(), value.item()
+
+    def _answers_loss(
+        self, output: Output, slates: Tensor, feedback: Tensor, alive: Tensor
+    ) -> Tensor:
+        """Negative log-likelihood of answers, as the head foresees them or by its scores."""
+        foreseen = self.policy.network.head.log_likelihood(output, slates, feedback)
+        if foreseen is not None:
+            return -(foreseen * alive).sum() / alive.sum().clamp_min(1)
+        utility, choice = self.utility(output, slates), self.policy.network.choice
+        return self.feedback_loss(utility, feedback, choice, alive)
 
     def some_of(self, steps: int, count: int) -> Tensor:
         """``count`` of an episode's steps, one at least, in their order: neighbours are alike."""
@@ -149,8 +158,7 @@ class Pretraining:
 
     def utility(self, output: Output, slates: Tensor) -> Tensor:
         """[B, T, K] scores without what an item's worth adds to them, which no choice shows."""
-        worth = self.worth / self.worth.mean() + self.policy.network_config.loyalty
-        return output.scores_of(slates) - worth.log()[slates]
+        return output.scores_of(slates) - output.log_worth[slates]
 
     def _fit_choice(self, episodes: Episodes) -> None:
         """Fits how users choose, with scores as they are, before the scores learn from it."""

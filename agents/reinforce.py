@@ -81,7 +81,7 @@ class EpisodeReinforce(EpisodeAlgorithm):
         log_prob = self.log_probability(output, batch)
         if not self.top_k_correction:
             return score_function(log_prob, credit, batch.alive)
-        shown = output.scores_of(batch.slates[:, -batch.steps :])
-        log_share = shown - output.log_total()[..., None]
+        head, shown = self.policy.network.head, batch.slates[:, -batch.steps :]
+        log_share = head.log_share(output, shown)
         log_ratio = log_prob - batch.log_probability
         return top_k_score_function(log_share, log_ratio, credit, self.ratio_cap, batch.alive)

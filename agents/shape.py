@@ -40,9 +40,9 @@ class NetworkConfig:
     surprise: bool = True
     lasting: int = 16
     passing: int = 24
-    diversity: float = 1.0
-    loyalty: float = 1.0
-    head: str = "plackett-luce"
+    diversity: float = 2.0
+    loyalty: float = 1.5
+    head: str = "expected-reward"
     per_item: bool = True
 
     def __post_init__(self) -> None:

@@ -52,3 +52,10 @@ def entropy(scores: Tensor) -> Tensor:
     """[..., N] -> [...] entropy of the first slot, in nats: what is held up against collapse."""
     log_share = scores.log_softmax(-1)
     return -(log_share.exp() * log_share.clamp_min(-60)).sum(-1)
+
+
+def draw_one(share: Tensor) -> Tensor:
+    """[...] an index each, by shares [..., N]: where their running sum passes a uniform number."""
+    total = share.cumsum(-1)
+    level = (1 - torch.rand(*share.shape[:-1], 1)) * total[..., -1:]
+    return torch.searchsorted(total, level)[..., 0]

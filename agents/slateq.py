@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from .episodes import EpisodeAlgorithm
-from .heads import Draw, Head
+from .head import Draw, Head
 from .network import Network
 from .output import Output
 from .policy import InterestAttentionPolicy

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from .heads import Draw
+from .head import Draw
 from .history import available, newest, window
 from .output import Output
 from .reading import Interest

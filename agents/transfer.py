@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from .network import Network
 
-OF_ITEMS = ("features", "average", "item_own", "interest.own", "item_bias", "head.kinds")
+OF_ITEMS = (
+    "features",
+    "average",
+    "log_worth",
+    "item_own",
+    "item_bias",
+    "interest.own",
+    "head.kinds",
+)
 """Tensors with a row per item; all others say how users are read."""
 
 

@@ -43,6 +43,8 @@ def output(batch=5, items=12, size=3, available=None):
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
         sharpness=torch.ones(()),
+        log_worth=torch.zeros(items),
+        features=embedding,
         available=available,
     )
 
@@ -51,7 +53,7 @@ def output(batch=5, items=12, size=3, available=None):
 def head(request):
     torch.manual_seed(1)  # not the seed of ``output``: its noise would be the query
     made = HEADS[request.param](3)
-    made.prepare(output().embedding, 0.7)
+    made.prepare(output().embedding, 0.7, 1.0)
     return made
 
 
@@ -86,7 +88,7 @@ def test_what_is_not_to_be_had_is_not_drawn(head):
 def test_a_kind_loses_odds_with_each_of_it_above(scale):
     said, head = output(batch=1, items=6), DiversePlackettLuce(3)
     said.query = said.query * scale
-    head.prepare(said.embedding, 0.7)
+    head.prepare(said.embedding, 0.7, 1.0)
     kind, slates = said.embedding.argmax(1), torch.tensor(list(permutations(range(6), 4)))
     none = torch.zeros(0)
     log_prob = torch.stack([head.log_probability(said, s[None, None], none)[0, 0] for s in slates])
@@ -160,7 +162,7 @@ def test_every_head_trains_and_survives_a_save(name, algo, check_saved):
 
 
 def test_a_head_that_cannot_do_what_is_asked_is_refused():
-    with pytest.raises(ValueError, match=r"head must be one of plackett-luce, .*got 'softmax'"):
+    with pytest.raises(ValueError, match=r"head must be one of expected-reward, .*got 'softmax'"):
         NetworkConfig(head="softmax")
     with pytest.raises(ValueError, match="vectors must be 1 with the head proto, got 6"):
         NetworkConfig(head="proto")

@@ -45,6 +45,7 @@ def with_newcomers(model: ServedModel, catalog: Catalog, vectors: Floats) -> Ser
         "interest.own": none,
         "average": weights["average"].mean() * one,
         "item_bias": weights["item_bias"].mean() * one,
+        "log_worth": weights["log_worth"].mean() * one,
     }
     if "head.kinds" in weights:
         rows["head.kinds"] = one_hot(new.argmax(1), width).to(new.dtype)

@@ -1,0 +1,268 @@
+"""The slate that is expected to earn most, by what is believed of the user."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from .chain import SHARPEST, InterestChain, log_odds_of
+from .earned import earns_at
+from .head import Draw, Head
+from .output import Output
+from .slate import UNAVAILABLE, draw_one, entropy
+
+_CANDIDATES = 120  # items among which a slate is made: a third good alone, the others beside them
+_LEAST = 1e-3  # gain, in mean worths, below which items are told apart by less than its log
+_NEVER = 2 * UNAVAILABLE  # a slate that is short of items holds others, none of them twice
+_DEEP = 15.0  # from where on log softplus(-x) is -x
+_MOST = 30.0  # log-odds; sums of exp of many more overflow
+
+
+Pick = Callable[[Tensor, int], Tensor]
+"""Names a place [B, T] by log-odds [B, T, L] and the slot's number."""
+
+
+@dataclass
+class _Offer:
+    """L items at T requests of B users, of each of whom M things may be true.
+
+    Attributes:
+        share: [B, T, M, 1] how likely each is.
+        odds: [B, T, M, L] of taking an item rather than nothing.
+        earns: [B, T, M, L] these odds times what the item then earns, in mean worths.
+    """
+
+    share: Tensor
+    odds: Tensor
+    earns: Tensor
+
+    def adds(self, total: Tensor | float = 1.0, earned: Tensor | float = 0.0) -> Tensor:
+        """[B, T, L] what each item adds to a slate whose items have these sums [B, T, M, 1]."""
+        return self._mean((self.earns - earned / total * self.odds) / (total + self.odds))
+
+    def hint(self, slate: Tensor) -> Tensor:
+        """[B, T, L] what the least bit of each item adds to a slate [B, T, K] of these."""
+        odds, earns = (part.sum(3, keepdim=True) for part in self.at(slate))
+        return self._mean((self.earns - earns / (1 + odds) * self.odds) / (1 + odds))
+
+    def at(self, place: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, M, K] ``odds`` and ``earns`` of the items in places [B, T, K]."""
+        place = place[:, :, None].expand(-1, -1, self.odds.shape[2], -1)
+        return self.odds.gather(3, place), self.earns.gather(3, place)
+
+    def further_down(self, position: Tensor) -> _Offer:
+        """The offer one slot below, which is less likely looked at."""
+        less = position.exp()
+        return _Offer(self.share, self.odds * less, self.earns * less)
+
+    def _mean(self, gain: Tensor) -> Tensor:
+        return (self.share.mT @ gain)[:, :, 0]
+
+
+class ExpectedReward(Head):
+    """Slot after slot by what an item adds to the expected reward of the slate.
+
+    A user is one of M, with probability w_m, and each chooses by a multinomial logit (McFadden,
+    1974): v_mj are the odds of item j against nothing, r_mj is what it earns when taken. Below
+    items i, whose odds sum to V_m - 1 and whose slate earns z_m,
+
+        log-odds of j = log sum_m w_m v_mj (r_mj - z_m) / (V_m + v_mj) - d max_i <x_i, x_j>
+        log v_mj = u_mj - outside,   u_mj = <q_m, e_j> + popular_j
+        r_mj     = worth_j R(z_mj) + loyalty sigmoid(z_mj),   z_mj = slope u_mj + offset
+
+    sigmoid(z) is the grade that is foreseen, R what it earns (``driftrec.agents.earned``).
+
+    The best slate under such a mixture is NP-hard to find (Rusmevichientong, Shmoys, Tong &
+    Topaloglu, 2014, "Assortment optimization under the multinomial logit model with random choice
+    parameters"); what adds most, slot after slot, comes near it. An item that is likely taken and
+    earns little stays out where it would keep a user from a better one, and what one belief is
+    served with leaves room for the others. The charge d on likeness to the likest item above
+    spreads slates further than one request would have them: an answer to several kinds of things
+    teaches more, which pays at the requests that follow.
+
+    How users choose and grade is what the interest was fitted to (``InterestChain``). Those
+    numbers, d and what loyalty is worth are learned from then on.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.outside = nn.Parameter(torch.tensor(3.2))
+        self.position = nn.Parameter(torch.tensor(-0.05))
+        self.grade = nn.Parameter(torch.tensor([0.7, -1.5, -0.5]))  # slope, offset, log spread
+        self.reward = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+        self.charge = nn.Parameter(torch.zeros(()))
+        self.loyalty = nn.Parameter(torch.zeros(()))
+        self.promised = 0.0
+
+    def prepare(self, features: Tensor, diversity: float, loyalty: float) -> None:
+        """Where charge and loyalty begin."""
+        self.charge.data.fill_(diversity)
+        self.loyalty.data.fill_(loyalty)
+        self.promised = loyalty  # what ``log_worth`` holds of it
+
+    def adopt(self, chain: InterestChain) -> None:
+        """Takes over how users choose and grade."""
+        with torch.no_grad():
+            for mine, theirs in zip(
+                (self.outside, self.position, self.grade, self.reward),
+                (chain.outside, chain.position, chain.grade, chain.reward),
+                strict=True,
+            ):
+                mine.copy_(theirs)
+
+    # --- slates ----------------------------------------------------------------------------------
+
+    def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
+        """One slot after the other, among the candidates."""
+        sharp = sharp[:, None] if isinstance(sharp, Tensor) else sharp
+        chosen = list[Tensor]()
+
+        def pick(log_odds: Tensor, slot: int) -> Tensor:
+            log_share = (log_odds * sharp).log_softmax(-1)
+            place = draw_one(log_share.exp())
+            mine = log_share.gather(-1, place[..., None])[:, 0, 0]
+            chosen.append(mine.where(mine > UNAVAILABLE / 2, 0))
+            return place
+
+        slates = self._fill(output, slots, pick)
+        return Draw(slates, torch.stack(chosen, 1), output.value[:, :0])
+
+    def best(self, output: Output, slots: int) -> Tensor | None:
+        """What adds most, in each slot."""
+        with torch.no_grad():
+            return self._fill(output, slots, lambda log_odds, slot: log_odds.argmax(-1))
+
+    def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
+        """Given the slots above, among the candidates and what was shown."""
+        items, left = self._candidates(output, slates.shape[-1])
+        shown = (items[..., None] == slates[:, :, None]).any(-1)
+        left = torch.cat((left.masked_fill(shown, _NEVER), _unavailable(output, slates)), -1)
+        start = items.shape[-1]
+        chosen = list[Tensor]()
+
+        def pick(log_odds: Tensor, slot: int) -> Tensor:
+            mine = log_odds[..., start + slot]
+            chosen.append((mine - log_odds.logsumexp(-1)).where(mine > UNAVAILABLE / 2, 0))
+            return torch.full(slates.shape[:2], start + slot)
+
+        self._pick_all(output, torch.cat((items, slates), -1), left, slates.shape[-1], pick)
+        return torch.stack(chosen, -1)
+
+    def _fill(self, output: Output, slots: int, pick: Pick) -> Tensor:
+        """[B, K] slates at the only request, of what ``pick`` names."""
+        items, left = self._candidates(output, slots)
+        places = self._pick_all(output, items, left, slots, pick)
+        return items.gather(-1, places)[:, 0]
+
+    def _pick_all(
+        self, output: Output, items: Tensor, left: Tensor, slots: int, pick: Pick
+    ) -> Tensor:
+        """[B, T, K] places among ``items`` [B, T, L], a slot after the other."""
+        offer = self._offer(output, items)
+        vectors = output.features[items]
+        nearest = torch.zeros(items.shape)
+        total, earned, places = torch.ones(()), torch.zeros(()), list[Tensor]()
+        for slot in range(slots):
+            gain = _log(offer.adds(total, earned))
+            log_odds = output.sharpness * (gain - self.charge * nearest) + left
+            place = pick(log_odds, slot)[..., None]
+            places.append(place)
+            left = left.scatter(-1, place, _NEVER)
+            above = vectors.gather(2, place[..., None].expand(-1, -1, -1, vectors.shape[-1]))
+            nearest = torch.maximum(nearest, (vectors @ above.mT)[..., 0])
+            odds, earns = offer.at(place)
+            total, earned = total + odds, earned + earns
+            offer = offer.further_down(self.position)
+        return torch.cat(places, -1)
+
+    def _candidates(self, output: Output, slots: int) -> tuple[Tensor, Tensor]:
+        """[B, T, L] items, and 0 or what keeps them out: not to be had, or here twice."""
+        count = output.embedding.shape[0]
+        if count <= _CANDIDATES:
+            items = torch.arange(count).expand(*output.value.shape, count)
+            return items, _unavailable(output, items)
+        with torch.no_grad():
+            offer, third = self._offer(output), _CANDIDATES // 3
+            alone, gone = offer.adds(), None if output.available is None else ~output.available
+            beside = offer.hint(_without(alone, gone).topk(slots).indices)
+            found = (
+                _without(gain, gone).topk(most).indices
+                for gain, most in ((alone, third), (beside, _CANDIDATES - third))
+            )
+            items = torch.cat(tuple(found), -1).sort(-1).values
+            twice = torch.zeros(items.shape, dtype=torch.bool)
+            twice[..., 1:] = items[..., 1:] == items[..., :-1]
+            return items, _unavailable(output, items).masked_fill(twice, _NEVER)
+
+    def _offer(self, output: Output, items: Tensor | None = None) -> _Offer:
+        """What is believed of ``items`` [B, T, L]; of all where None."""
+        if items is None:
+            match = output.query @ output.embedding.T
+            bias, log_worth = output.bias, output.log_worth
+        else:
+            match = output.query @ output.embedding[items].mT
+            bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
+        utility = (match + bias) / output.sharpness - log_worth
+        share = (output.weight / output.sharpness).softmax(-1)[..., None]
+        odds = (utility - self.outside).clamp_max(_MOST).exp()
+        foreseen = self.grade[0] * utility + self.grade[1]
+        worth = (log_worth.exp() - self.promised).clamp_min(0)
+        earns = worth * earns_at(foreseen, self.reward) + self.loyalty * torch.sigmoid(foreseen)
+        return _Offer(share, odds, odds * earns)
+
+    # --- what is learned from ------------------------------------------------------------------
+
+    def log_share(self, output: Output, items: Tensor) -> Tensor:
+        """As the first of a slate, where all items are candidates."""
+        return self.rank(output).log_softmax(-1).gather(-1, items)
+
+    def rank(self, output: Output) -> Tensor:
+        """By what each adds to an empty slate."""
+        gain = output.sharpness * _log(self._offer(output).adds())
+        return _without(gain, None if output.available is None else ~output.available)
+
+    def entropy(self, output: Output) -> Tensor:
+        """Of the first slot."""
+        return entropy(self.rank(output))
+
+    def log_likelihood(self, output: Output, slates: Tensor, feedback: Tensor) -> Tensor:
+        """Of the answers, under the same mixture: the law of ``InterestChain``."""
+        slots = torch.arange(slates.shape[-1], dtype=feedback.dtype)
+        item = slates.clamp_min(0)
+        match = output.query @ output.embedding[item].mT
+        bias, log_worth = (x[item][:, :, None] for x in (output.bias, output.log_worth))
+        utility = (match + bias) / output.sharpness - log_worth + self.position * slots
+        log_odds = utility - self.outside
+        shown = (slates >= 0)[:, :, None]
+        taken, graded = (feedback > 0).to(feedback.dtype), log_odds_of(feedback)
+        total = torch.where(shown, log_odds, UNAVAILABLE).logsumexp(-1)
+        each = taken.sum(-1)[:, :, None].clamp_min(1)
+        chosen = (taken[:, :, None] * log_odds).sum(-1) - each * softplus(total)
+        spread = self.grade[2].clamp_min(SHARPEST)
+        error = (graded[:, :, None] - self.grade[0] * utility - self.grade[1]) * (-spread).exp()
+        density = error - 2 * softplus(error) - spread
+        answer = chosen + (taken[:, :, None] * density).sum(-1)
+        return ((output.weight / output.sharpness).log_softmax(-1) + answer).logsumexp(-1)
+
+
+def _log(gain: Tensor) -> Tensor:
+    """The log of a gain of any sign: an item that costs something still ranks by how much."""
+    part = gain / _LEAST
+    small = torch.where(part > -_DEEP, softplus(part.clamp_min(-_DEEP)).log(), part)
+    return small + math.log(_LEAST)
+
+
+def _without(gain: Tensor, gone: Tensor | None) -> Tensor:
+    return gain if gone is None else gain.masked_fill(gone, UNAVAILABLE)
+
+
+def _unavailable(output: Output, items: Tensor) -> Tensor:
+    """[B, T, L] 0 where ``items`` are to be had."""
+    if output.available is None:
+        return torch.zeros(items.shape)
+    return torch.where(output.available.gather(-1, items), 0.0, UNAVAILABLE)
