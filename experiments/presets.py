@@ -153,19 +153,18 @@ BASELINES = (
     Baseline("oracle", seconds=8),
 )
 
-# The interest is fitted on all of the platform's log, and then on answers to its own best slates.
-# Three quarters of the steps after that are pretraining on the simulator's true utilities, which
-# are targets and never inputs; reinforcement learning does the rest.
-TOLD: Options = {
+# The interest is fitted on all of the platform's log, and then on answers to its own best slates;
+# the rest of the network begins with what follows from that, and learns for a while from answers
+# alone before reinforcement learning does. Nobody's true utilities are seen.
+PRETRAINED: Options = {
     "log_users": 10_000,
     "log_passes": 1,
     "practice_steps": 614_400,
-    "privileged": True,
+    "pretrain_steps": 12_800,
 }
-PRETRAINED: Options = {"pretrain_steps": 128_000, **TOLD}
-SHORTEST: Options = {"pretrain_steps": 38_400, **TOLD, "practice_steps": 409_600}
-BRIEF: Options = {"pretrain_steps": 38_400, **TOLD}
-BRIEFLY = 64_000  # user-steps, where there is much to train
+BRIEF: Options = {**PRETRAINED, "practice_steps": 409_600}
+BRIEFLY = 38_400  # user-steps, where there is much to train
+TOLD: Options = {"privileged": True, "pretrain_steps": 38_400}
 
 
 def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
@@ -188,14 +187,16 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
     ("no practice", "interest-attention", BRIEFLY, {"practice_steps": 0}),
     (
-        "log and practice alone",
+        "by scores",
         "interest-attention",
-        12_800,
-        {"pretrain_steps": 12_800, "pretrain_rate": 0.0},
+        BRIEFLY,
+        {"head": "plackett-luce", "diversity": 1.0, "sharpness": 2.0},
     ),
-    ("told nothing", "interest-attention", BRIEFLY, {"privileged": False}),
-    ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0, "privileged": False}),
-    ("no RL", "interest-attention", 38_400, {}),
+    ("no spread", "interest-attention", BRIEFLY, {"diversity": 0.0}),
+    ("log and practice alone", "interest-attention", 12_800, {"pretrain_rate": 0.0}),
+    ("told utilities", "interest-attention", 64_000, TOLD),
+    ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0}),
+    ("no RL", "interest-attention", 12_800, {}),
     ("interest tuned on", "interest-attention", BRIEFLY, {"tune_interest": True}),
 )
 
@@ -205,15 +206,15 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; 8 minutes",
-            learners=flagship(BRIEFLY, SHORTEST),
+            learners=flagship(BRIEFLY, BRIEF),
             baselines=BASELINES,
             validations=4,
             validation_users=128,
         ),
         Preset(
             name="standard",
-            description="the demo with nearly twice the steps; a quarter of an hour",
-            learners=flagship(166_400, PRETRAINED),
+            description="the demo with more practice and more steps; a quarter of an hour",
+            learners=flagship(115_200, PRETRAINED),
             baselines=BASELINES,
         ),
         Preset(
@@ -230,7 +231,7 @@ PRESETS: dict[str, Preset] = {
             name="networks",
             description="other networks with the same pretraining and budget, by PPO; half an hour",
             learners=tuple(
-                Learner(network, "ppo", 166_400, PRETRAINED, seconds=140)
+                Learner(network, "ppo", 115_200, PRETRAINED, seconds=140)
                 for network in ("interest-attention", "attention", "static-attention", "gru", "mlp")
             ),
             baselines=BASELINES,

@@ -51,7 +51,7 @@ from .training_options import (
     with_tuned,
 )
 
-AGENT, LOGGED_RATE = "interest-attention", 1e-3
+AGENT = "interest-attention"
 
 
 @command("driftrec train --agent interest-attention --algo ppo --steps 20000 --out runs/a")
@@ -69,7 +69,7 @@ def train(
     early_stop: EarlyStop = 0,
     pretrain_steps: PretrainSteps = None,
     practice_steps: PracticeSteps = None,
-    privileged: Privileged = True,
+    privileged: Privileged = False,
     epsilon: Epsilon = None,
     delta: Delta = None,
     text: Text = None,
@@ -192,9 +192,6 @@ def pretrain(
         practice_steps = 0  # a log is of other users than those that practice would meet
     agent, algo, options = with_tuned(settings, agent, None, parse_options(option or []))
     options = {**backbone_options(backbone, finetune, lora, device_map), **options}
-    if not privileged and epsilon is None:
-        # choices say less than utilities, and a log does not follow the network
-        options = {"pretrain_rate": LOGGED_RATE, **options}
     options = {**private(epsilon, delta), **options}
     config = training.TrainConfig(
         out=str(out),

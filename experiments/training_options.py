@@ -46,7 +46,11 @@ Track = Annotated[
 ]
 PretrainSteps = Annotated[
     int | None,
-    typer.Option("--pretrain-steps", min=0, help="How many of them pretrain; default 3/4."),
+    typer.Option(
+        "--pretrain-steps",
+        min=0,
+        help="How many of them pretrain; default 1/4, with --privileged 3/4.",
+    ),
 ]
 PracticeSteps = Annotated[
     int | None,
@@ -54,7 +58,7 @@ PracticeSteps = Annotated[
         "--practice-steps",
         min=0,
         help="User-steps before them, in which the interest goes on learning from answers to its "
-        "own best slates; default as many as pretrain.",
+        "own best slates; default as many as --steps.",
     ),
 ]
 Privileged = Annotated[
@@ -124,8 +128,9 @@ def prepared(
     steps: int, pretrain_steps: int | None, practice_steps: int | None, privileged: bool
 ) -> dict[str, Any]:
     """Options of what a learner does before reinforcement learning; None for their defaults."""
-    pretrain = steps * 3 // 4 if pretrain_steps is None else pretrain_steps
-    practice = pretrain if practice_steps is None else practice_steps
+    share = 3 if privileged else 1
+    pretrain = steps * share // 4 if pretrain_steps is None else pretrain_steps
+    practice = steps if practice_steps is None else practice_steps
     return {"pretrain_steps": pretrain, "practice_steps": practice, "privileged": privileged}
 
 

@@ -48,7 +48,7 @@ def tune(
     num_envs: NumEnvs = 128,
     pretrain_steps: PretrainSteps = None,
     practice_steps: PracticeSteps = None,
-    privileged: Privileged = True,
+    privileged: Privileged = False,
     validation_users: Annotated[
         int, typer.Option("--validation-users", min=1, help="Users that trials are scored on.")
     ] = 256,
