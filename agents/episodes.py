@@ -42,8 +42,8 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         vf_coef: weight of the value loss.
         max_grad_norm: gradients are scaled down to this norm.
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
-        pretrain_rate: learning rate of pretraining; None: 6e-3 beside a teacher, 1e-3 on choices, as
-            they say less.
+        pretrain_rate: learning rate of pretraining; None: 6e-3 beside a teacher, 1e-3 on choices,
+            as they say less.
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
         log_passes: passes over the platform's log on which the interest is fitted before
             (``driftrec.agents.logfit``).
