@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.optimize import least_squares
 from scipy.special import expit, logit
 from torch import Tensor
@@ -64,8 +63,3 @@ class Earned:
         bounds = ([0.0, -np.inf, _LOWEST], [_STEEPEST, np.inf, 0.5])
         slope, offset, floor = least_squares(misses, (1.0, 0.0, 0.0), bounds=bounds).x
         return float(slope), float(offset), float(floor)
-
-
-def earns_at(foreseen: Tensor, law: Tensor) -> Tensor:
-    """R at log-odds of grades of any shape, by its slope, offset and floor."""
-    return law[2] + (1 - law[2]) * torch.sigmoid(law[0] * foreseen + law[1])

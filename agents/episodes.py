@@ -42,8 +42,8 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         vf_coef: weight of the value loss.
         max_grad_norm: gradients are scaled down to this norm.
         pretrain_steps: user-steps of pretraining before reinforcement learning begins.
-        pretrain_rate: learning rate of pretraining; None: 6e-3 beside a teacher, 1e-3 on choices,
-            as they say less.
+        pretrain_rate: learning rate of pretraining on choices; six times as much beside a teacher,
+            who says more.
         pretrain_epochs: passes over the episodes of one rollout in pretraining.
         log_passes: passes over the platform's log on which the interest is fitted before
             (``driftrec.agents.logfit``).
@@ -73,7 +73,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
     policy_type: ClassVar[type[InterestAttentionPolicy]] = InterestAttentionPolicy
     search: ClassVar[Space] = {  # worth tuning; a subclass adds its own
         "learning_rate": Range(1e-4, 1e-2, log=True),
-        "pretrain_rate": Range(1e-3, 2e-2, log=True),
+        "pretrain_rate": Range(2e-4, 5e-3, log=True),
         "gamma": Range(0.0, 0.97),
         "ent_coef": Choice((0.0, 1e-4, 1e-3, 1e-2)),
         "sharpness": Range(1.0, 8.0),
@@ -92,7 +92,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         vf_coef: float = 0.5,
         max_grad_norm: float = 1.0,
         pretrain_steps: int = 0,
-        pretrain_rate: float | None = None,
+        pretrain_rate: float = 1e-3,
         pretrain_epochs: int = 2,
         log_passes: int = 2,
         log_users: int | None = None,
@@ -111,8 +111,6 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         self.episode_batch, self.pretrain_steps = episode_batch, pretrain_steps
-        if pretrain_rate is None:
-            pretrain_rate = 6e-3 if privileged else 1e-3
         self.pretrain_rate, self.privileged = pretrain_rate, privileged
         self.pretrain_epochs, self.sharpness = pretrain_epochs, sharpness
         if log_users is not None and log_users < 1:

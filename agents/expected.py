@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from .chain import SHARPEST, InterestChain, log_odds_of
-from .earned import earns_at
 from .head import Draw, Head
 from .output import Output
 from .slate import UNAVAILABLE, draw_one, entropy
@@ -248,6 +247,11 @@ class ExpectedReward(Head):
         density = error - 2 * softplus(error) - spread
         answer = chosen + (taken[:, :, None] * density).sum(-1)
         return ((output.weight / output.sharpness).log_softmax(-1) + answer).logsumexp(-1)
+
+
+def earns_at(foreseen: Tensor, law: Tensor) -> Tensor:
+    """R at log-odds of grades of any shape, by its slope, offset and floor."""
+    return law[2] + (1 - law[2]) * torch.sigmoid(law[0] * foreseen + law[1])
 
 
 def _log(gain: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from .practice import practise
 from .privatefit import fit_interest_privately
 from .tape import Episodes
 
+_TAUGHT = 6  # pace beside a teacher
+
 
 class Pretraining:
     """The part of ``EpisodeAlgorithm`` that comes first.
@@ -37,6 +39,7 @@ class Pretraining:
     num_timesteps: int
     pretrain_steps: int
     pretrain_rate: float
+    privileged: bool
     pretrain_epochs: int
     log_passes: int
     log_users: int | None
@@ -107,7 +110,8 @@ class Pretraining:
         """Next-feedback likelihood on the log, or the teacher's ranking; the value besides."""
         returns = discounted(episodes, self.gamma, 1.0, self.reward_scale)[1]
         done = self.num_timesteps / max(self.pretrain_steps, 1)
-        rate = self.pretrain_rate * min(1.0, 10 * done) * max(0.1, 1 - done)
+        rate = self.pretrain_rate * (_TAUGHT if self.privileged else 1)
+        rate *= min(1.0, 10 * done) * max(0.1, 1 - done)
         if episodes.teacher is None and self.num_timesteps == episodes.reward.numel():
             self._fit_choice(episodes)
         logged = []

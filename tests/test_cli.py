@@ -336,7 +336,7 @@ def test_tuned_options_are_used_by_the_other_commands(tmp_path: Path) -> None:
     trained = json.loads((run / "config.json").read_text())["train"]
     assert (trained["agent"], trained["algo"]) == ("gru", "reinforce")
     assert trained["learner_options"].items() >= {**tuned, "hidden": 8}.items()
-    assert trained["learner_options"]["pretrain_steps"] == 60
+    assert trained["learner_options"]["pretrain_steps"] == 20
 
     succeed("pretrain", *train[1:], "--out", tmp_path / "p", "--option", "hidden=8")
     first = json.loads((tmp_path / "p" / "config.json").read_text())["train"]

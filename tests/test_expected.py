@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from driftrec.agents.chain import InterestChain
-from driftrec.agents.earned import Earned, earns_at
-from driftrec.agents.expected import ExpectedReward
+from driftrec.agents.earned import Earned
+from driftrec.agents.expected import ExpectedReward, earns_at
 from driftrec.agents.output import Output
 from driftrec.agents.reading import Interest
 from driftrec.agents.tape import Episodes

@@ -130,7 +130,7 @@ def test_what_follows_in_the_log_is_foretold_better_after_pretraining() -> None:
         worth=np.ones(1000, np.float32), history=4, steps=6, slots=3,
     )  # fmt: skip
     env = users()
-    options = {"pretrain_steps": 3000, "hidden": 16, "episode_batch": 4}
+    options = {"pretrain_steps": 3000, "hidden": 16, "episode_batch": 4, "pretrain_rate": 6e-3}
     learner = make_learner("gru", "ppo", env, seed=1, **options)
     learner.log = RecordedLog(episodes, 40)
 

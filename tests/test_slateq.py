@@ -73,7 +73,7 @@ def test_targets_are_the_discounted_values_of_the_next_slates(on_policy):
         slate = batch.slates[user, -batch.steps + step + 1]
         if not on_policy:
             slate = head.rank(output)[user, step + 1].topk(4).indices
-        utility = output.scores[user, step + 1, slate] - np.log(2.0)  # worth 1, loyalty 1
+        utility = output.scores[user, step + 1, slate] - np.log(2.5)  # worth 1, loyalty 1.5
         odds = utility.numpy() * np.exp(-tau) - outside
         gain = head.gain(output)[user, step + 1, slate].numpy()
         value = float(output.value[user, step + 1])
