@@ -145,7 +145,7 @@ class Pretraining:
     ) -> Tensor:
         """Negative log-likelihood of answers, as the head foresees them or by its scores."""
         foreseen = self.policy.network.head.log_likelihood(output, slates, feedback)
-        if foreseen is not None:
+        if foreseen is not None and not self.several:
             return -(foreseen * alive).sum() / alive.sum().clamp_min(1)
         utility, choice = self.utility(output, slates), self.policy.network.choice
         return self.feedback_loss(utility, feedback, choice, alive)

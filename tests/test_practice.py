@@ -118,3 +118,16 @@ def test_a_learner_that_was_saved_has_begun(monkeypatch, tmp_path):
     trained.learn(USERS * STEPS)
     trained.save(tmp_path / "model.zip")
     assert load_learner(tmp_path / "model.zip").begun
+
+
+def test_practice_reads_off_what_a_grade_earns():
+    env = make_batch("driftrec/Music-v0", USERS, {"horizon": STEPS, "history": 10})
+    trained = make_learner(
+        "gru", "ppo", BatchVecEnv(env), seed=1, hidden=16, lasting=4, passing=6, log_users=640
+    )
+    chain, head = trained.policy.network.interest.chain, trained.policy.network.head
+    assert torch.equal(head.reward, torch.tensor([1.0, 0.0, 0.0]))
+    practise(trained.policy, trained.env, trained.worth, 3, np.random.default_rng(0))
+    slope, _, floor = chain.reward.tolist()
+    assert -0.7 < floor < -0.2 and slope > 0.3  # a skip costs half of what a track heard out earns
+    assert torch.equal(head.reward, chain.reward)
