@@ -200,13 +200,7 @@ class ExpectedReward(Head):
 
     def _offer(self, output: Output, items: Tensor | None = None) -> _Offer:
         """What is believed of ``items`` [B, T, L]; of all where None."""
-        if items is None:
-            match = output.query @ output.embedding.T
-            bias, log_worth = output.bias, output.log_worth
-        else:
-            match = output.query @ output.embedding[items].mT
-            bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
-        utility = (match + bias) / output.sharpness - log_worth
+        utility, log_worth = _utility(output, items)
         share = (output.weight / output.sharpness).softmax(-1)[..., None]
         odds = (utility - self.outside).clamp_max(_MOST).exp()
         foreseen = self.grade[0] * utility + self.grade[1]
@@ -232,10 +226,7 @@ class ExpectedReward(Head):
     def log_likelihood(self, output: Output, slates: Tensor, feedback: Tensor) -> Tensor:
         """Of the answers, under the same mixture: the law of ``InterestChain``."""
         slots = torch.arange(slates.shape[-1], dtype=feedback.dtype)
-        item = slates.clamp_min(0)
-        match = output.query @ output.embedding[item].mT
-        bias, log_worth = (x[item][:, :, None] for x in (output.bias, output.log_worth))
-        utility = (match + bias) / output.sharpness - log_worth + self.position * slots
+        utility = _utility(output, slates.clamp_min(0))[0] + self.position * slots
         log_odds = utility - self.outside
         shown = (slates >= 0)[:, :, None]
         taken, graded = (feedback > 0).to(feedback.dtype), log_odds_of(feedback)
@@ -247,6 +238,16 @@ class ExpectedReward(Head):
         density = error - 2 * softplus(error) - spread
         answer = chosen + (taken[:, :, None] * density).sum(-1)
         return ((output.weight / output.sharpness).log_softmax(-1) + answer).logsumexp(-1)
+
+
+def _utility(output: Output, items: Tensor | None) -> tuple[Tensor, Tensor]:
+    """[B, T, M, L] u of ``items`` [B, T, L], of all where None; and their ``log_worth``."""
+    if items is None:
+        match, bias, log_worth = output.query @ output.embedding.T, output.bias, output.log_worth
+    else:
+        match = output.query @ output.embedding[items].mT
+        bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
+    return (match + bias) / output.sharpness - log_worth, log_worth
 
 
 def earns_at(foreseen: Tensor, law: Tensor) -> Tensor:
