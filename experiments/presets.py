@@ -163,6 +163,7 @@ PRETRAINED: Options = {
     "pretrain_steps": 12_800,
 }
 BRIEF: Options = {**PRETRAINED, "practice_steps": 409_600}
+BRIEFEST: Options = {**PRETRAINED, "practice_steps": 204_800}
 BRIEFLY = 38_400  # user-steps, where there is much to train
 TOLD: Options = {"privileged": True, "pretrain_steps": 38_400}
 
@@ -206,7 +207,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="demo",
             description="PPO and REINFORCE, 3 seeds each, against every other agent; 8 minutes",
-            learners=flagship(BRIEFLY, BRIEF),
+            learners=flagship(BRIEFLY, BRIEFEST),
             baselines=BASELINES,
             validations=4,
             validation_users=128,
