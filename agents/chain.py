@@ -19,7 +19,7 @@ _LEAK = 1e-3  # of a belief, that anything may have happened
 _SAMPLE = 4000  # items among which passing interests begin
 _EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
 _GAINS = (5.0, 3.0)  # of lasting and passing interests where a fit begins
-SHARPEST = -1.0  # log of the least spread of a grade's log-odds
+_SHARPEST = -1.0  # log of the least spread of a grade's log-odds
 
 
 @dataclass
@@ -146,14 +146,14 @@ class InterestChain(nn.Module):
         match = match + torch.einsum("bk,bkc->bc", taken, passing)[:, None] + own
         chosen = match + none * (self.outside - top)[..., None] - each * total.log()
         error = self._error(grade, taken, each, (match + count * top[..., None]) / each)
-        density = error - 2 * softplus(error) - self._log_spread
+        density = error - 2 * softplus(error) - log_spread_of(self.grade)
         likelihood = chosen + (1 - none) * density
         peak = likelihood.detach().flatten(1).amax(1)
         joint = belief * (likelihood - peak[:, None, None]).exp()
         evidence = joint.sum((1, 2)).clamp_min(1e-30)
         belief = joint / evidence[:, None, None]
         foreseen = torch.einsum("bkg,bgc,bkc->bk", weight, belief * each / total, odds)
-        steep = self.grade[0] * (-self._log_spread).exp()
+        steep = self.grade[0] * (-log_spread_of(self.grade)).exp()
         graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
         return Lesson(belief, evidence.log() + peak, taken * (1 + graded) - foreseen)
 
@@ -174,17 +174,18 @@ class InterestChain(nn.Module):
     @property
     def spread(self) -> Tensor:
         """Scale of the logistic noise in the log-odds of a grade."""
-        return self._log_spread.exp()
-
-    @property
-    def _log_spread(self) -> Tensor:
-        return self.grade[2].clamp_min(SHARPEST)
+        return log_spread_of(self.grade).exp()
 
     def _error(self, grade: Tensor, taken: Tensor, each: Tensor, utility: Tensor) -> Tensor:
         """[B, G, C] of a grade's log-odds, in spreads, by the utility of what was taken."""
         log_odds = (taken * log_odds_of(grade)).sum(1)[:, None, None] / each
         foreseen = self.grade[0] * utility + self.grade[1]
-        return (log_odds - foreseen) * (-self._log_spread).exp()
+        return (log_odds - foreseen) * (-log_spread_of(self.grade)).exp()
+
+
+def log_spread_of(grade: Tensor) -> Tensor:
+    """Log of the scale of a grade's noise, of the law [3]: slope, offset and that."""
+    return grade[2].clamp_min(_SHARPEST)
 
 
 def log_odds_of(grade: Tensor) -> Tensor:

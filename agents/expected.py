@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from .chain import SHARPEST, InterestChain, log_odds_of
+from .chain import InterestChain, log_odds_of, log_spread_of
 from .head import Draw, Head
 from .output import Output
 from .slate import UNAVAILABLE, draw_one, entropy
@@ -140,7 +140,8 @@ class ExpectedReward(Head):
         """Given the slots above, among the candidates and what was shown."""
         items, left = self._candidates(output, slates.shape[-1])
         shown = (items[..., None] == slates[:, :, None]).any(-1)
-        left = torch.cat((left.masked_fill(shown, _NEVER), _unavailable(output, slates)), -1)
+        mine = output.to_be_had(torch.zeros(slates.shape), slates)
+        left = torch.cat((left.masked_fill(shown, _NEVER), mine), -1)
         start = items.shape[-1]
         chosen = list[Tensor]()
 
@@ -184,19 +185,17 @@ class ExpectedReward(Head):
         count = output.embedding.shape[0]
         if count <= _CANDIDATES:
             items = torch.arange(count).expand(*output.value.shape, count)
-            return items, _unavailable(output, items)
+            return items, output.to_be_had(torch.zeros(items.shape), items)
         with torch.no_grad():
             offer, third = self._offer(output), _CANDIDATES // 3
-            alone, gone = offer.adds(), None if output.available is None else ~output.available
-            beside = offer.hint(_without(alone, gone).topk(slots).indices)
-            found = (
-                _without(gain, gone).topk(most).indices
-                for gain, most in ((alone, third), (beside, _CANDIDATES - third))
-            )
-            items = torch.cat(tuple(found), -1).sort(-1).values
+            alone = output.to_be_had(offer.adds())
+            beside = output.to_be_had(offer.hint(alone.topk(slots).indices))
+            found = alone.topk(third).indices, beside.topk(_CANDIDATES - third).indices
+            items = torch.cat(found, -1).sort(-1).values
             twice = torch.zeros(items.shape, dtype=torch.bool)
             twice[..., 1:] = items[..., 1:] == items[..., :-1]
-            return items, _unavailable(output, items).masked_fill(twice, _NEVER)
+            left = output.to_be_had(torch.zeros(items.shape), items)
+            return items, left.masked_fill(twice, _NEVER)
 
     def _offer(self, output: Output, items: Tensor | None = None) -> _Offer:
         """What is believed of ``items`` [B, T, L]; of all where None."""
@@ -216,8 +215,7 @@ class ExpectedReward(Head):
 
     def rank(self, output: Output) -> Tensor:
         """By what each adds to an empty slate."""
-        gain = output.sharpness * _log(self._offer(output).adds())
-        return _without(gain, None if output.available is None else ~output.available)
+        return output.to_be_had(output.sharpness * _log(self._offer(output).adds()))
 
     def entropy(self, output: Output) -> Tensor:
         """Of the first slot."""
@@ -233,7 +231,7 @@ class ExpectedReward(Head):
         total = torch.where(shown, log_odds, UNAVAILABLE).logsumexp(-1)
         each = taken.sum(-1)[:, :, None].clamp_min(1)
         chosen = (taken[:, :, None] * log_odds).sum(-1) - each * softplus(total)
-        spread = self.grade[2].clamp_min(SHARPEST)
+        spread = log_spread_of(self.grade)
         error = (graded[:, :, None] - self.grade[0] * utility - self.grade[1]) * (-spread).exp()
         density = error - 2 * softplus(error) - spread
         answer = chosen + (taken[:, :, None] * density).sum(-1)
@@ -260,14 +258,3 @@ def _log(gain: Tensor) -> Tensor:
     part = gain / _LEAST
     small = torch.where(part > -_DEEP, softplus(part.clamp_min(-_DEEP)).log(), part)
     return small + math.log(_LEAST)
-
-
-def _without(gain: Tensor, gone: Tensor | None) -> Tensor:
-    return gain if gone is None else gain.masked_fill(gone, UNAVAILABLE)
-
-
-def _unavailable(output: Output, items: Tensor) -> Tensor:
-    """[B, T, L] 0 where ``items`` are to be had."""
-    if output.available is None:
-        return torch.zeros(items.shape)
-    return torch.where(output.available.gather(-1, items), 0.0, UNAVAILABLE)

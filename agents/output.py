@@ -44,19 +44,20 @@ class Output:
     def scores(self) -> Tensor:
         """[B, T, N] log-odds Y of recommending each item."""
         match = self.query @ self.embedding.T + self.weight[..., None]
-        scores = match.logsumexp(2) + self.bias
-        if self.available is None:
-            return scores
-        return scores.masked_fill(~self.available, UNAVAILABLE)
+        return self.to_be_had(match.logsumexp(2) + self.bias)
 
     def scores_of(self, items: Tensor) -> Tensor:
         """[B, T, n] the scores of some items [B, T, n]."""
         match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
         scores = (match + self.weight[..., None]).logsumexp(2)
-        scores = scores + self.bias[items]
+        return self.to_be_had(scores + self.bias[items], items)
+
+    def to_be_had(self, scores: Tensor, items: Tensor | None = None) -> Tensor:
+        """``scores`` [B, T, n] of ``items`` [B, T, n], of all where None, without what is gone."""
         if self.available is None:
             return scores
-        return scores.masked_fill(~self.available.gather(2, items), UNAVAILABLE)
+        had = self.available if items is None else self.available.gather(2, items)
+        return scores.masked_fill(~had, UNAVAILABLE)
 
     def log_total(self) -> Tensor:
         """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
