@@ -38,15 +38,12 @@ class ItemValue(Head):
     Args:
         network: whose head it will be.
         slots: K.
-        log_worth: [N] what an item's worth adds to its score.
     """
-
-    log_worth: Tensor
 
     greed: Tensor
     rounds: Tensor
 
-    def __init__(self, network: Network, slots: int, log_worth: Tensor) -> None:
+    def __init__(self, network: Network, slots: int) -> None:
         size, scales = network.features.shape[1], network.interest.memory.scales
         super().__init__(size)
         self.slots = slots
@@ -54,7 +51,6 @@ class ItemValue(Head):
         self.query = nn.Linear(network.config.hidden, size)
         self.read = nn.Parameter(torch.full((scales,), 1 / scales))
         self.base = nn.Parameter(torch.ones(()))
-        self.register_buffer("log_worth", log_worth)
         self.register_buffer("greed", torch.ones(()))
         self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
         nn.init.zeros_(self.query.weight)
@@ -77,13 +73,13 @@ class ItemValue(Head):
     def slate_value(self, output: Output, slates: Tensor) -> Tensor:
         """[B, T] Q(s, A) of slates [B, T, K]."""
         slots = torch.arange(slates.shape[-1], dtype=output.value.dtype)
-        utility = output.scores_of(slates) - self.log_worth[slates]
+        utility = output.scores_of(slates) - output.log_worth[slates]
         log_odds = utility * torch.exp(-self.choice[0]) - self.choice[2] + self.choice[1] * slots
         return output.value + expected_gain(log_odds, self.gain_of(output, slates))
 
     def rank(self, output: Output) -> Tensor:
         """[B, T, N] how items are ranked for a slate, in log-odds."""
-        utility = output.scores - self.log_worth
+        utility = output.scores - output.log_worth
         log_odds = utility * torch.exp(-self.choice[0]) - self.choice[2]
         return slate_rank(log_odds, self.gain(output), self.slots, int(self.rounds))
 
@@ -133,8 +129,7 @@ class SlateQPolicy(InterestAttentionPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        log_worth = self.network.item_bias.detach().clone()  # where it begins
-        self.network.head = head = ItemValue(self.network, self.slots, log_worth)
+        self.network.head = head = ItemValue(self.network, self.slots)
         self.optimizer.add_param_group({"params": [*head.query.parameters(), head.read, head.base]})
 
 
