@@ -130,8 +130,9 @@ def prepared(
     """Options of what a learner does before reinforcement learning; None for their defaults."""
     share = 3 if privileged else 1
     pretrain = steps * share // 4 if pretrain_steps is None else pretrain_steps
-    practice = steps if practice_steps is None else practice_steps
-    return {"pretrain_steps": pretrain, "practice_steps": practice, "privileged": privileged}
+    if practice_steps is None:
+        practice_steps = steps if pretrain else 0  # practice is a part of pretraining
+    return {"pretrain_steps": pretrain, "practice_steps": practice_steps, "privileged": privileged}
 
 
 def private(epsilon: float | None, delta: float | None) -> dict[str, Any]:
