@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .chain import InterestChain
 from .interest import DeltaMemory
+from .occasion import OccasionLaw
 from .reading import Interest, Memory, Seen, surprise_of
 
 GAIN = 8.0  # log-odds per unit of a memory, where the fit begins
@@ -16,14 +17,15 @@ POPULAR = 12.0  # log-odds per unit of average feedback, where the fit begins
 class DynamicInterest(nn.Module):
     """A chain of interests, and memories of what they leave unexplained, at several time scales.
 
-        u_tk = sum_s r_s <m_s, e_k> + popularity_k
+        u_tk = sum_s r_s <m_s, e_k> + popularity_k + o_tk
         b_t, dlog P / du_tk = ``InterestChain`` (b_{t-1}, u_t, answer_t)
         m_s <- a_s m_s + rate_s sum_k (dlog P / du_tk) e_k
 
     I_t = (m_1..m_S, b_t, surprise -log P), in O(1) a slate. The memories are a user's own departure
     from what the chain knows of the kind, by stochastic gradient ascent on the likelihood with
     forgetting: the delta rule (Widrow & Hoff, 1960) for a model of choice. The fastest learns
-    whether users tire of what they just had. Surprise opens the forget gates a_s further.
+    how what was just taken bears on what is taken next. Surprise opens the forget gates a_s
+    further. o is what the occasion adds (``driftrec.agents.occasion``).
 
     Fitted by the likelihood of a log (``driftrec.agents.logfit``), with no sight of any reward.
 
@@ -33,6 +35,7 @@ class DynamicInterest(nn.Module):
         surprise: whether the memories' gates listen to surprise.
         kinds: (G, C) of ``InterestChain``.
         own: [N, F] where the vectors of single items begin, beside what features say.
+        requests: R.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class DynamicInterest(nn.Module):
         surprise: bool,
         kinds: tuple[int, int],
         own: Tensor,
+        requests: int,
     ) -> None:
         super().__init__()
         self.memory = DeltaMemory(features.shape[1], half_lives, rate=0.06, surprise=surprise)
         self.chain = InterestChain(features, *kinds)
+        self.occasion = OccasionLaw(features, requests)
         self.metric = nn.Parameter(torch.eye(features.shape[1]))
         self.own = nn.Parameter(own)
         self.read = nn.Parameter(torch.linspace(1, -0.3, len(half_lives)))
@@ -73,10 +78,10 @@ class DynamicInterest(nn.Module):
             memory, belief = self.memory.empty(batch), law.start.expand(batch, -1, -1)
         else:
             memory, belief = before.interest, before.belief
-        popular = POPULAR * self.popular * seen.expected
+        known = POPULAR * self.popular * seen.expected + seen.lift
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
         # taken apart at once: the gradient of a slice is as large as the whole
-        answers = (popular, seen.shown, seen.taken, seen.feedback)
+        answers = (known, seen.shown, seen.taken, seen.feedback)
         parts = (seen.embedding, *self.chain.lift(seen.embedding), *answers)
         for items, lasting, passing, known, shown, taken, grade in zip(
             *(part.unbind(1) for part in parts), strict=True
@@ -90,4 +95,9 @@ class DynamicInterest(nn.Module):
             memories.append(memory)
             beliefs.append(belief)
             evidence.append(lesson.evidence)
-        return Interest(torch.stack(memories, 1), torch.stack(beliefs, 1), torch.stack(evidence, 1))
+        return Interest(
+            torch.stack(memories, 1),
+            torch.stack(beliefs, 1),
+            torch.stack(evidence, 1),
+            seen.occasion,
+        )

@@ -240,11 +240,14 @@ class ExpectedReward(Head):
 
 def _utility(output: Output, items: Tensor | None) -> tuple[Tensor, Tensor]:
     """[B, T, M, L] u of ``items`` [B, T, L], of all where None; and their ``log_worth``."""
+    lift = torch.zeros(()) if output.lift is None else output.lift
     if items is None:
         match, bias, log_worth = output.query @ output.embedding.T, output.bias, output.log_worth
     else:
         match = output.query @ output.embedding[items].mT
         bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
+        lift = lift.gather(2, items) if lift.ndim else lift
+    bias = bias + lift[..., None, :] if lift.ndim else bias
     return (match + bias) / output.sharpness - log_worth, log_worth
 
 

@@ -24,6 +24,7 @@ FEATURES = ("item", "feedback", "request", "time")
 _OF = {  # which part of a slate belongs to which feature
     "embedding": "item",
     "expected": "item",
+    "lift": "item",
     "feedback": "feedback",
     "taken": "feedback",
     "request": "request",
@@ -159,7 +160,7 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
         from captum.attr import IntegratedGradients
     except ImportError:
         raise ValueError("explanations need captum: pip install 'driftrec[explain]'") from None
-    names = [f.name for f in fields(Seen) if f.name != "shown"]  # empty slots stay empty
+    names = list(_OF)  # empty slots stay empty, and the occasion what it is
     parts = tuple(getattr(seen, name) for name in names)
     empty = tuple(torch.zeros_like(part) for part in parts)
     asked = network.request(torch.zeros(1, 1, dtype=torch.long))  # the vector of "no request"
@@ -170,7 +171,8 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
 
     def score(*moved: Tensor) -> Tensor:
         shown = seen.shown.expand(len(moved[0]), -1, -1)
-        told = Seen(**dict(zip(names, moved, strict=True)), shown=shown)
+        occasion = seen.occasion.map(lambda part: part.expand(len(moved[0]), *part.shape[1:]))
+        told = Seen(**dict(zip(names, moved, strict=True)), shown=shown, occasion=occasion)
         hidden, interest = _reached(network, told)
         output = network.read_out(hidden, interest, likely.expand(len(hidden), -1, -1))
         return output.scores_of(torch.full((len(moved[0]), 1, 1), item))[:, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -75,4 +76,6 @@ class StaticAttentionNetwork(InterestNetwork):
         token = self.tokens(self.perceive(nothing, torch.zeros(batch, steps, 1), request, time))
         memories = known.interest[:, None].expand(-1, steps, -1, -1)
         belief = known.belief[:, None].expand(-1, steps, -1, -1)
-        return token, Interest(memories, belief, memories.new_zeros(batch, steps))
+        occasion = known.occasion.map(lambda part: part.expand(-1, steps, *part.shape[2:]))
+        occasion = replace(occasion, request=request, time=time)  # what users had stays as it was
+        return token, Interest(memories, belief, memories.new_zeros(batch, steps), occasion)

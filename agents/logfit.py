@@ -91,14 +91,28 @@ class InterestFit:
         self.fitted = [part for part in network.interest.parameters() if part.requires_grad]
         self.optimizer = torch.optim.Adam(paced(self.fitted), lr=rate)
 
-    def update(self, slates: Tensor, feedback: Tensor, read: Tensor) -> float:
-        """One step on users' slates [B, T, K] and ``feedback``; ``read`` [B, T] weighs the answers.
+    def update(
+        self,
+        slates: Tensor,
+        feedback: Tensor,
+        read: Tensor,
+        request: Tensor | None = None,
+        time: Tensor | None = None,
+    ) -> float:
+        """One step on users' slates [B, T, K] and ``feedback``.
+
+        Args:
+            slates: [B, T, K].
+            feedback: [B, T, K].
+            read: [B, T] weight of each answer.
+            request: [B, T] that follows each slate, where it is known.
+            time: [B, T, 4] of it.
 
         Returns:
             Mean negative log-likelihood of an answer, in nats.
         """
         schedule(self.optimizer, self.rate, self.done, self.steps)
-        answers = self.network.evidence(slates, feedback)
+        answers = self.network.evidence(slates, feedback, request, time)
         loss = -(answers * read).sum() / read.sum().clamp_min(1)
         self.optimizer.zero_grad()
         loss.backward()

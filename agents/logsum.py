@@ -19,13 +19,24 @@ class LogSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, embedding: Tensor, weight: Tensor, bias: Tensor, gone: Any
+        ctx: Any,
+        query: Tensor,
+        embedding: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        gone: Tensor | None,
+        lift: Tensor | None = None,
     ) -> Tensor:
-        """Terms of [R, M, F], [N, F], [R, M] and [N]; ``gone`` [R, N] marks those left out."""
+        """Terms of [R, M, F], [N, F], [R, M] and [N]; ``gone`` [R, N] marks those left out.
+
+        ``lift`` [R, N] is added to an item's terms; no gradient reaches it.
+        """
         rows, vectors, size = query.shape
         flat = query.reshape(-1, size)
         term = torch.addmm(bias, flat, embedding.T).view(rows, vectors, -1)
         term += weight[..., None]
+        if lift is not None:
+            term += lift[:, None]
         if gone is not None:
             term.masked_fill_(gone[:, None], UNAVAILABLE)
         top = term.amax((1, 2))
@@ -40,4 +51,4 @@ class LogSum(torch.autograd.Function):
         share = term * (grad / total)[:, None, None]
         of_rows = share.flatten(0, 1)
         of_query = (of_rows @ embedding).view(*share.shape[:2], -1)
-        return of_query, of_rows.T @ flat, share.sum(2), of_rows.sum(0), None
+        return of_query, of_rows.T @ flat, share.sum(2), of_rows.sum(0), None, None

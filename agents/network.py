@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .dynamic import GAIN, POPULAR, DynamicInterest
 from .heads import HEADS
+from .occasion import Occasion
 from .output import Output
 from .reading import Interest, Memory, Seen
 from .shape import NetworkConfig
@@ -25,7 +26,7 @@ class Network(nn.Module, ABC):
     token_t = W [mean_k e_k, sum_k y_k e_k, e of the taken, y, request, time]
     I_t     = f(history), ``DynamicInterest``: memories m_s, belief b(g, c)
     h_t     = mix(token_1..t, I_1..t), what a subclass says
-    Y_j     = log sum_m exp(<q_m, e_j> + weight_m) + bias_j,   m = the M likeliest c by
+    Y_j     = log sum_m exp(<q_m, e_j> + weight_m) + bias_j + o_tj,   m = the M likeliest c by
               weight_c = log b'(c) = log sum_g b(g, c) + (W h_t)_c,
               q_c      = v_c + sum_g b(g | c) p_g + sum_s r_s m_s + U h_t
 
@@ -79,7 +80,7 @@ class Network(nn.Module, ABC):
         own = torch.zeros_like(features)
         if not head.item_features:
             own = torch.randn_like(features) / size**0.5
-        self.interest = DynamicInterest(features, config.half_lives, config.surprise, kinds, own)
+        self.interest = DynamicInterest(features, config.half_lives, config.surprise, kinds, own, num_requests)
         self.interest.own.requires_grad_(config.per_item)
         self.build()
         self.read = nn.Parameter(torch.empty(self.interest.memory.scales))
@@ -235,7 +236,7 @@ class Network(nn.Module, ABC):
         self, memory: Memory, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor
     ) -> tuple[Output, Memory]:
         """One more slate [B, 1, K] of each user: the cost of one token, whatever the history."""
-        seen = self.perceive(slates, feedback, request, time)
+        seen = self.perceive(slates, feedback, request, time, memory)
         interest = self.interest(seen, memory)
         hidden, carry = self.mix(self.tokens(seen), interest.vector, memory.carry)
         output = self.read_out(hidden, interest)
@@ -243,18 +244,31 @@ class Network(nn.Module, ABC):
 
     # --- slates in, scores out -------------------------------------------------------------------
 
-    def perceive(self, slates: Tensor, feedback: Tensor, request: Tensor, time: Tensor) -> Seen:
-        """Looks up what was shown and asked; all is as in ``forward``."""
+    def perceive(
+        self,
+        slates: Tensor,
+        feedback: Tensor,
+        request: Tensor,
+        time: Tensor,
+        before: Memory | None = None,
+    ) -> Seen:
+        """Looks up what was shown and asked, all as in ``forward``, after what is in memory."""
         shown = (slates >= 0).to(feedback.dtype)
-        item = slates.clamp_min(0)
+        item, taken = slates.clamp_min(0), (feedback > 0).to(feedback.dtype)
+        law, none = self.interest.occasion, Occasion.of_strangers
+        first = none(len(slates), self.features.shape[1]) if before is None else before.occasion
+        after = law.after(first, self.features, slates, taken, request, time)
+        then = first.then(after.map(lambda part: part[:, :-1]))  # when slates were shown
         return Seen(
             embedding=self.perceived[item] * shown[..., None],
             feedback=feedback,
-            taken=(feedback > 0).to(feedback.dtype),
+            taken=taken,
             expected=self.average[item] * shown,
             shown=shown,
             request=self.request(request),
             time=time,
+            lift=law.adds(then, self.features, slates) * shown,
+            occasion=after,
         )
 
     def tokens(self, seen: Seen) -> Tensor:
@@ -272,15 +286,27 @@ class Network(nn.Module, ABC):
         )
         return self.token(torch.cat(parts, -1))
 
-    def follow(self, slates: Tensor, feedback: Tensor) -> Interest:
-        """The dynamic interest after each of the slates [B, T, K]."""
-        none = slates.new_zeros(slates.shape[:2])
-        time = feedback.new_zeros(*slates.shape[:2], 4)
-        return self.interest(self.perceive(slates, feedback, none, time))
+    def follow(
+        self,
+        slates: Tensor,
+        feedback: Tensor,
+        request: Tensor | None = None,
+        time: Tensor | None = None,
+    ) -> Interest:
+        """The dynamic interest after each of the slates [B, T, K], as far as it is known when."""
+        request = slates.new_zeros(slates.shape[:2]) if request is None else request
+        time = feedback.new_zeros(*slates.shape[:2], 4) if time is None else time
+        return self.interest(self.perceive(slates, feedback, request, time))
 
-    def evidence(self, slates: Tensor, feedback: Tensor) -> Tensor:
+    def evidence(
+        self,
+        slates: Tensor,
+        feedback: Tensor,
+        request: Tensor | None = None,
+        time: Tensor | None = None,
+    ) -> Tensor:
         """[B, T] log-likelihood of the answers to slates [B, T, K], given those before."""
-        return self.follow(slates, feedback).evidence
+        return self.follow(slates, feedback, request, time).evidence
 
     def weigh(self, hidden: Tensor, share: Tensor) -> Tensor:
         """[B, T, C] log-weight of each passing interest, of which ``share`` is believed."""
@@ -323,4 +349,10 @@ class Network(nn.Module, ABC):
             self.log_worth,
             self.features,
             hidden=hidden,
+            lift=self._lift(interest.occasion),
         )
+
+    @torch.no_grad()
+    def _lift(self, occasion: Occasion) -> Tensor:
+        """[B, T, N] what the occasion adds to each score, as fitted."""
+        return self.sharpness * self.interest.occasion.adds(occasion, self.features)

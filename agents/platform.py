@@ -50,6 +50,12 @@ class Platform:
         return len(self.catalog)
 
     @property
+    def born(self) -> Floats | None:
+        """[N] hour of the week at which each item comes out; None where none comes and goes."""
+        hours: Floats | None = getattr(self._simulator, "born", None)
+        return hours
+
+    @property
     def log(self) -> PublicLog:
         """What the platform's own log of other users says about its items."""
         own = getattr(self._simulator, "public_log", None)  # of a world of others' making

@@ -32,11 +32,13 @@ class ItemTable:
         features: [N, F] public item vectors.
         average: [N] what an item gets on average, graded feedback per impression.
         worth: [N] reward per unit of graded feedback.
+        born: [N] hour of the week at which each comes out; None where they are always there.
     """
 
     features: np.ndarray
     average: np.ndarray
     worth: np.ndarray
+    born: np.ndarray | None = None
 
     @classmethod
     def of_catalogue(cls, source: Any) -> ItemTable:
@@ -47,7 +49,7 @@ class ItemTable:
         """
         platform = Platform.of(source)
         nothing = np.zeros(platform.num_items, np.float32)
-        return cls(unit(platform.catalog.topics), nothing, platform.worth)
+        return cls(unit(platform.catalog.topics), nothing, platform.worth, platform.born)
 
     @classmethod
     def of(cls, source: Any) -> ItemTable:
@@ -57,7 +59,7 @@ class ItemTable:
             ValueError: if it is none of driftrec's.
         """
         platform = Platform.of(source)
-        return cls(platform.log.features, platform.log.bias, platform.worth)
+        return cls(platform.log.features, platform.log.bias, platform.worth, platform.born)
 
 
 class InterestAttentionPolicy(ActorCriticPolicy):
@@ -116,6 +118,8 @@ class InterestAttentionPolicy(ActorCriticPolicy):
             int(request.n),
             self.network_config,
         )
+        if self.items.born is not None:
+            self.network.interest.occasion.tell_births(self.items.born)
         gentle = self.network.gentle()
         apart = set() if gentle is None else set(gentle["params"])
         self.optimizer = self.optimizer_class(

@@ -54,17 +54,18 @@ def practise(
     updates = env.num_envs // batch
     fit = InterestFit(policy.network, _RATE, rollouts * updates)
     books = Earned(worth)
-    seen = deque[tuple[Tensor, Tensor, Tensor]](maxlen=_REMEMBERED)
+    seen = deque[tuple[Tensor, ...]](maxlen=_REMEMBERED)
     earned = list[float]()
     for rollout in range(rollouts):
         episodes = play_best(policy, env, worth) if rollout or first is None else first
         earned.append(float(episodes.reward.mean()))
         books.read(episodes)
-        seen.append((episodes.slates, episodes.feedback, _read(episodes)))
-        slates, feedback, read = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        asked = episodes.request, episodes.time
+        seen.append((episodes.slates, episodes.feedback, _read(episodes), *asked))
+        answers = [torch.cat(parts) for parts in zip(*seen, strict=True)]
         for _ in range(updates):
-            rows = torch.as_tensor(generator.permutation(len(slates))[:batch])
-            fit.update(slates[rows], feedback[rows], read[rows])
+            rows = torch.as_tensor(generator.permutation(len(answers[0]))[:batch])
+            fit.update(*(part[rows] for part in answers))
         _settle(policy.network, books)
     return earned
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .occasion import Occasion
 
 
 @dataclass
@@ -20,6 +22,8 @@ class Seen:
         expected: [B, T, K] what these items get on average; 0 where a slot is empty.
         shown: [B, T, K] 1 where a slot holds an item.
         request: [B, T, 16] vector of the request that follows, and its ``time`` [B, T, 4].
+        lift: [B, T, K] what the occasion on which they were shown adds to their log-odds.
+        occasion: of the request that follows; it is taken as it is.
     """
 
     embedding: Tensor
@@ -29,6 +33,8 @@ class Seen:
     shown: Tensor
     request: Tensor
     time: Tensor
+    lift: Tensor
+    occasion: Occasion
 
 
 _SURPRISED = 10.0  # nats at most that an answer surprises by
@@ -47,11 +53,13 @@ class Interest:
         memories: [B, T, S, F].
         belief: [B, T, G, C] probabilities of pairs of a lasting and a passing interest.
         evidence: [B, T] log-likelihood that each answer had beforehand.
+        occasion: of the request that follows each.
     """
 
     memories: Tensor
     belief: Tensor
     evidence: Tensor
+    occasion: Occasion
 
     @property
     def vector(self) -> Tensor:
@@ -62,7 +70,12 @@ class Interest:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Interest:
         """With each part changed."""
-        return Interest(change(self.memories), change(self.belief), change(self.evidence))
+        return Interest(
+            change(self.memories),
+            change(self.belief),
+            change(self.evidence),
+            self.occasion.map(change),
+        )
 
     def at(self, steps: Any) -> Interest:
         """After some of the slates."""
@@ -74,18 +87,23 @@ class Interest:
 
     def put(self, rows: Tensor, other: Interest) -> None:
         """Overwrites that of some users."""
-        for f in fields(self):
-            getattr(self, f.name)[rows] = getattr(other, f.name)
+        for name in ("memories", "belief", "evidence"):
+            getattr(self, name)[rows] = getattr(other, name)
+        self.occasion.put(rows, other.occasion)
 
     def carried(self, carry: Any, length: int) -> Memory:
         """What is carried on from the last slate, with the network's own ``carry``."""
-        return Memory(self.memories[:, -1], self.belief[:, -1], carry, length)
+        occasion = self.occasion.map(lambda part: part[:, -1:])
+        return Memory(self.memories[:, -1], self.belief[:, -1], occasion, carry, length)
 
     def then(self, *later: Interest) -> Interest:
         """This one, and later ones after it."""
         parts = (self, *later)
-        joined = (torch.cat([getattr(part, f.name) for part in parts], 1) for f in fields(self))
-        return Interest(*joined)
+        joined = (
+            torch.cat([getattr(part, name) for part in parts], 1)
+            for name in ("memories", "belief", "evidence")
+        )
+        return Interest(*joined, self.occasion.then(*(part.occasion for part in later)))
 
 
 @dataclass
@@ -95,6 +113,7 @@ class Memory:
     Attributes:
         interest: [B, S, F] the memories.
         belief: [B, G, C] probabilities of pairs of a lasting and a passing interest.
+        occasion: [B, 1] of the newest request.
         carry: what the network's ``mix`` goes on from: a tensor [B, ...], or whatever else lets
             rows be overwritten as a tensor does and branches.
         length: slates read so far.
@@ -102,15 +121,17 @@ class Memory:
 
     interest: Tensor
     belief: Tensor
+    occasion: Occasion
     carry: Any
     length: int
 
     def replace(self, rows: Tensor, other: Memory) -> None:
         """Overwrites users whose next episode began."""
         self.interest[rows], self.belief[rows] = other.interest, other.belief
+        self.occasion.put(rows, other.occasion)
         self.carry[rows] = other.carry
 
     def branch(self) -> Memory:
         """A memory that can be read on from while this one stays as it is."""
         carry = self.carry if isinstance(self.carry, Tensor) else self.carry.branch()
-        return Memory(self.interest, self.belief, carry, self.length)
+        return Memory(self.interest, self.belief, self.occasion, carry, self.length)

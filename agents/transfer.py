@@ -11,6 +11,7 @@ OF_ITEMS = (
     "item_own",
     "item_bias",
     "interest.own",
+    "interest.occasion.born",
     "head.kinds",
 )
 """Tensors with a row per item; all others say how users are read."""

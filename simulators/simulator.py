@@ -12,6 +12,7 @@ from .domain import Domain
 from .drift import ItemLifecycle
 from .drift.abrupt import draw_anchor
 from .drift.base import overriding, pick
+from .drift.lifecycle import timetable
 from .response import Outcome
 from .slates import best_slates, slate_gain
 from .streams import Draw, Floats, Lanes, user_keys
@@ -20,6 +21,7 @@ from .world import CYCLE, World
 
 Slates = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int8]
+_WEEK = 168  # hours
 _BLOCK = 64  # users started at once, so that their warm-ups fit the cache
 
 
@@ -225,6 +227,16 @@ class Simulator:
     def items_churn(self) -> bool:
         """Whether items come and go."""
         return self._lifecycle is not None
+
+    @property
+    def born(self) -> Floats | None:
+        """[N] hour of the week at which each item comes out, as its publisher knows.
+
+        None where none comes and goes, or not by the week.
+        """
+        if self._lifecycle is None or self._lifecycle.period != _WEEK:
+            return None
+        return timetable(self._lifecycle, self.world).born.astype(np.float32)
 
     def available(self, users: Users, out: Mask | None = None) -> Mask:
         """[B, N] 1 where an item can be taken at the user's clock, written to ``out`` if given."""

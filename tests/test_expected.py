@@ -11,6 +11,7 @@ import torch
 from driftrec.agents.chain import InterestChain
 from driftrec.agents.earned import Earned
 from driftrec.agents.expected import ExpectedReward, earns_at
+from driftrec.agents.occasion import Occasion
 from driftrec.agents.output import Output
 from driftrec.agents.reading import Interest
 from driftrec.agents.tape import Episodes
@@ -28,7 +29,9 @@ def output(users=3, beliefs=2, items=6, size=4, seed=0, gone=None):
         query,
         torch.randn(users, 1, beliefs, generator=generator),
         none,
-        Interest(none[..., None, None], none[..., None, None], none),
+        Interest(
+            none[..., None, None], none[..., None, None], none, Occasion.of_strangers(users, size)
+        ),
         features,
         log_worth + 0.1,
         torch.ones(()),

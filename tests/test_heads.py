@@ -13,6 +13,7 @@ import driftrec.envs  # noqa: F401
 from driftrec.agents.heads import HEADS, DiversePlackettLuce, IdSoftmax, ProtoAction
 from driftrec.agents.learners import make_learner
 from driftrec.agents.network import NetworkConfig
+from driftrec.agents.occasion import Occasion
 from driftrec.agents.output import Output
 from driftrec.agents.policy import InterestAttentionPolicy
 from driftrec.agents.reading import Interest
@@ -39,7 +40,7 @@ def output(batch=5, items=12, size=3, available=None):
         query,
         weight=flat[..., None],
         value=flat,
-        interest=Interest(flat[..., None, None], flat[..., None, None], flat),
+        interest=Interest(flat[..., None, None], flat[..., None, None], flat, Occasion.of_strangers(batch, 4)),
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
         sharpness=torch.ones(()),
