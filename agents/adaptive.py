@@ -12,10 +12,13 @@ from driftrec.simulators.streams import Floats
 
 from .agent import Agent, AgentConfig, Slates, State, check_range
 from .diversity import balanced_slates, diverse_slates
+from .features import WEEK
 from .observation import Observation
+from .particles import weekly_hours
 from .search import Range, Space
 
 SlateArray = npt.NDArray[Any]
+_LEAST = np.float32(1e-3)  # grade that is multiplied
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class InterestConfig(AgentConfig):
 
 
 class InterestAgent(Agent):
-    """Scores an item by its predicted grade times its worth, less what satiation takes.
+    """Scores an item by its predicted grade times its worth, less what age and satiation take.
 
     A subclass learns from slates (``learn``) and predicts grades (``grade``). An item that was
     shown and not taken has grade 0.
@@ -64,6 +67,7 @@ class InterestAgent(Agent):
         super().__init__(env, config)
         log = self.platform.log
         self.features, self.bias, self.position = log.features, log.bias, log.position
+        self._by_age = log.by_age
         self.noise = log.noise
         self.topics = self.platform.catalog.topics
         self._kinds = self.platform.catalog.main_topic
@@ -98,12 +102,20 @@ class InterestAgent(Agent):
 
     def act(self, state: State, observation: Observation) -> Floats:  # noqa: D102
         grade = self.grade(state, observation)
+        if self._by_age is not None:
+            grade = np.maximum(grade, _LEAST) * self._by_age[self._age(observation)]
         if self.config.satiation > 0:
             taste = np.exp(
                 -np.float32(self.config.satiation) * product(state["tired"], self.topics)
             )
-            grade = np.maximum(grade, np.float32(1e-3)) * taste
+            grade = np.maximum(grade, _LEAST) * taste
         return grade * self._price
+
+    def _age(self, observation: Observation) -> npt.NDArray[np.int64]:
+        """[B, N] hours for which each item has been out."""
+        hour = np.floor(weekly_hours(observation["time"]) + np.float32(1e-3))
+        age: npt.NDArray[np.int64] = (hour[:, None] - self.platform.born).astype(np.int64) % WEEK
+        return age
 
     def choose(  # noqa: D102
         self, state: State, observation: Observation, deterministic: bool

@@ -8,7 +8,7 @@ Stable-Baselines3's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -130,6 +130,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         self.behaviour: Behaviour | None = None  # what the interest is fitted on: the platform's
         self.pretraining = pretrain_steps > 0  # whether the rollout at hand is for pretraining
         self.begun = False  # whether the interest has been fitted
+        self.on_fitted: Callable[[], None] | None = None  # is called then, before practice
         self._updates_done = 0
         self.checkpoint: dict[str, Any] | None = None  # what a saved file says to go on from
         super().__init__(
@@ -247,4 +248,11 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         return float(self.lr_schedule(1)) * rise * min(1.0, max(0.1, left / max(whole, 1)))
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "episodes", "log", "behaviour", "_shuffle"]
+        return [
+            *super()._excluded_save_params(),
+            "episodes",
+            "log",
+            "behaviour",
+            "on_fitted",
+            "_shuffle",
+        ]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from .chain import InterestChain, log_odds_of, log_spread_of
 from .head import Draw, Head
 from .output import Output
 from .slate import UNAVAILABLE, draw_one, entropy
 
+_PROMISING = 400  # items that somebody may want most, of which the candidates are some
 _CANDIDATES = 120  # items among which a slate is made: a third good alone, the others beside them
 _LEAST = 1e-3  # gain, in mean worths, below which items are told apart by less than its log
 _NEVER = 2 * UNAVAILABLE  # a slate that is short of items holds others, none of them twice
@@ -40,9 +41,18 @@ class _Offer:
     odds: Tensor
     earns: Tensor
 
-    def adds(self, total: Tensor | float = 1.0, earned: Tensor | float = 0.0) -> Tensor:
-        """[B, T, L] what each item adds to a slate whose items have these sums [B, T, M, 1]."""
-        return self._mean((self.earns - earned / total * self.odds) / (total + self.odds))
+    def adds(
+        self,
+        total: Tensor | float = 1.0,
+        earned: Tensor | float = 0.0,
+        looked_at: Tensor | float = 1.0,
+    ) -> Tensor:
+        """[B, T, L] what each item adds to a slate whose items have these sums [B, T, M, 1].
+
+        ``looked_at`` is the factor on the odds of whatever comes next.
+        """
+        gain = self.earns - earned / total * self.odds
+        return self._mean(gain / (total / looked_at + self.odds))
 
     def hint(self, slate: Tensor) -> Tensor:
         """[B, T, L] what the least bit of each item adds to a slate [B, T, K] of these."""
@@ -51,13 +61,12 @@ class _Offer:
 
     def at(self, place: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, M, K] ``odds`` and ``earns`` of the items in places [B, T, K]."""
-        place = place[:, :, None].expand(-1, -1, self.odds.shape[2], -1)
+        place = _spread(place, self.odds.shape[2])
         return self.odds.gather(3, place), self.earns.gather(3, place)
 
-    def further_down(self, position: Tensor) -> _Offer:
-        """The offer one slot below, which is less likely looked at."""
-        less = position.exp()
-        return _Offer(self.share, self.odds * less, self.earns * less)
+    def of(self, place: Tensor) -> _Offer:
+        """The offer of the items in places [B, T, L]."""
+        return _Offer(self.share, *self.at(place))
 
     def _mean(self, gain: Tensor) -> Tensor:
         return (self.share.mT @ gain)[:, :, 0]
@@ -138,7 +147,7 @@ class ExpectedReward(Head):
 
     def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
         """Given the slots above, among the candidates and what was shown."""
-        items, left = self._candidates(output, slates.shape[-1])
+        items, left, _ = self._candidates(output, slates.shape[-1])
         shown = (items[..., None] == slates[:, :, None]).any(-1)
         mine = output.to_be_had(torch.zeros(slates.shape), slates)
         left = torch.cat((left.masked_fill(shown, _NEVER), mine), -1)
@@ -150,25 +159,33 @@ class ExpectedReward(Head):
             chosen.append((mine - log_odds.logsumexp(-1)).where(mine > UNAVAILABLE / 2, 0))
             return torch.full(slates.shape[:2], start + slot)
 
-        self._pick_all(output, torch.cat((items, slates), -1), left, slates.shape[-1], pick)
+        items = torch.cat((items, slates), -1)
+        offer = self._offer(output, *_utility(output, items))
+        self._pick_all(output, items, offer, left, slates.shape[-1], pick)
         return torch.stack(chosen, -1)
 
     def _fill(self, output: Output, slots: int, pick: Pick) -> Tensor:
         """[B, K] slates at the only request, of what ``pick`` names."""
-        items, left = self._candidates(output, slots)
-        places = self._pick_all(output, items, left, slots, pick)
+        items, left, offer = self._candidates(output, slots)
+        places = self._pick_all(output, items, offer, left, slots, pick)
         return items.gather(-1, places)[:, 0]
 
     def _pick_all(
-        self, output: Output, items: Tensor, left: Tensor, slots: int, pick: Pick
+        self,
+        output: Output,
+        items: Tensor,
+        offer: _Offer,
+        left: Tensor,
+        slots: int,
+        pick: Pick,
     ) -> Tensor:
-        """[B, T, K] places among ``items`` [B, T, L], a slot after the other."""
-        offer = self._offer(output, items)
-        vectors = output.features[items]
+        """[B, T, K] places among the ``items`` [B, T, L] on offer, a slot after the other."""
+        vectors = embedding(items, output.features)
         nearest = torch.zeros(items.shape)
         total, earned, places = torch.ones(()), torch.zeros(()), list[Tensor]()
         for slot in range(slots):
-            gain = _log(offer.adds(total, earned))
+            looked_at = (slot * self.position).exp()
+            gain = _log(offer.adds(total, earned, looked_at))
             log_odds = output.sharpness * (gain - self.charge * nearest) + left
             place = pick(log_odds, slot)[..., None]
             places.append(place)
@@ -176,30 +193,33 @@ class ExpectedReward(Head):
             above = vectors.gather(2, place[..., None].expand(-1, -1, -1, vectors.shape[-1]))
             nearest = torch.maximum(nearest, (vectors @ above.mT)[..., 0])
             odds, earns = offer.at(place)
-            total, earned = total + odds, earned + earns
-            offer = offer.further_down(self.position)
+            total, earned = total + looked_at * odds, earned + looked_at * earns
         return torch.cat(places, -1)
 
-    def _candidates(self, output: Output, slots: int) -> tuple[Tensor, Tensor]:
-        """[B, T, L] items, and 0 or what keeps them out: not to be had, or here twice."""
-        count = output.embedding.shape[0]
+    @torch.no_grad()
+    def _candidates(self, output: Output, slots: int) -> tuple[Tensor, Tensor, _Offer]:
+        """[B, T, L] items, 0 or what keeps those out that are not to be had, and their offer."""
+        utility, log_worth = _utility(output)
+        count = utility.shape[-1]
         if count <= _CANDIDATES:
             items = torch.arange(count).expand(*output.value.shape, count)
-            return items, output.to_be_had(torch.zeros(items.shape), items)
-        with torch.no_grad():
-            offer, third = self._offer(output), _CANDIDATES // 3
-            alone = output.to_be_had(offer.adds())
-            beside = output.to_be_had(offer.hint(alone.topk(slots).indices))
-            found = alone.topk(third).indices, beside.topk(_CANDIDATES - third).indices
-            items = torch.cat(found, -1).sort(-1).values
-            twice = torch.zeros(items.shape, dtype=torch.bool)
-            twice[..., 1:] = items[..., 1:] == items[..., :-1]
             left = output.to_be_had(torch.zeros(items.shape), items)
-            return items, left.masked_fill(twice, _NEVER)
+            return items, left, self._offer(output, utility, log_worth)
+        likeliest = (utility + log_worth + output.weight[..., None] / output.sharpness).amax(2)
+        few = min(_PROMISING, count)
+        items = output.to_be_had(likeliest).topk(few, sorted=False).indices
+        utility = utility.gather(3, _spread(items, utility.shape[2]))
+        offer = self._offer(output, utility, log_worth[items][:, :, None])
+        alone = output.to_be_had(offer.adds(), items)
+        first = alone.topk(max(slots, _CANDIDATES // 3)).indices
+        beside = output.to_be_had(offer.hint(first[..., :slots]), items)
+        others = beside.scatter(-1, first, _NEVER).topk(_CANDIDATES - first.shape[-1], sorted=False)
+        place = torch.cat((first, others.indices), -1)
+        items = items.gather(-1, place)
+        return items, output.to_be_had(torch.zeros(items.shape), items), offer.of(place)
 
-    def _offer(self, output: Output, items: Tensor | None = None) -> _Offer:
-        """What is believed of ``items`` [B, T, L]; of all where None."""
-        utility, log_worth = _utility(output, items)
+    def _offer(self, output: Output, utility: Tensor, log_worth: Tensor) -> _Offer:
+        """What is believed of items by their ``_utility``."""
         share = (output.weight / output.sharpness).softmax(-1)[..., None]
         odds = (utility - self.outside).clamp_max(_MOST).exp()
         foreseen = self.grade[0] * utility + self.grade[1]
@@ -215,7 +235,9 @@ class ExpectedReward(Head):
 
     def rank(self, output: Output) -> Tensor:
         """By what each adds to an empty slate."""
-        return output.to_be_had(output.sharpness * _log(self._offer(output).adds()))
+        return output.to_be_had(
+            output.sharpness * _log(self._offer(output, *_utility(output)).adds())
+        )
 
     def entropy(self, output: Output) -> Tensor:
         """Of the first slot."""
@@ -238,13 +260,18 @@ class ExpectedReward(Head):
         return ((output.weight / output.sharpness).log_softmax(-1) + answer).logsumexp(-1)
 
 
-def _utility(output: Output, items: Tensor | None) -> tuple[Tensor, Tensor]:
+def _spread(place: Tensor, beliefs: int) -> Tensor:
+    """[B, T, L] -> [B, T, M, L], the same for each."""
+    return place[:, :, None].expand(-1, -1, beliefs, -1)
+
+
+def _utility(output: Output, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """[B, T, M, L] u of ``items`` [B, T, L], of all where None; and their ``log_worth``."""
     lift = torch.zeros(()) if output.lift is None else output.lift
     if items is None:
         match, bias, log_worth = output.query @ output.embedding.T, output.bias, output.log_worth
     else:
-        match = output.query @ output.embedding[items].mT
+        match = output.query @ embedding(items, output.embedding).mT
         bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
         lift = lift.gather(2, items) if lift.ndim else lift
     bias = bias + lift[..., None, :] if lift.ndim else bias

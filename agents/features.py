@@ -8,12 +8,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from driftrec.simulators import Catalog, Simulator, unit
+from driftrec.simulators import Catalog, Simulator, Users, unit
 from driftrec.simulators.affinity import fit_affinity
 from driftrec.simulators.streams import Floats
 
 _FIRST_SEED = 2**40  # far from the seeds of any training or evaluation
 _DIMENSIONS = 32  # of the vectors fitted on the log
+WEEK = 168  # hours
 _SHRINK = 50.0  # impressions of the average item that are added to each item's own
 
 Slates = npt.NDArray[np.int32]
@@ -31,6 +32,8 @@ class PublicLog:
         noise: standard deviation of a slot's feedback around ``bias``.
         slates: [U, H, K] the log itself, and graded ``feedback`` [U, H, K] on it; None where only
             the statistics are known.
+        by_age: [168] mean graded feedback on items out for so many hours, over that on all; None
+            where it is not known when items come out.
     """
 
     features: Floats
@@ -40,6 +43,7 @@ class PublicLog:
     noise: float
     slates: Slates | None = None
     feedback: Floats | None = None
+    by_age: Floats | None = None
 
 
 @lru_cache(maxsize=8)
@@ -52,7 +56,7 @@ def public_log(simulator: Simulator, requests: int = 500_000) -> PublicLog:
     """
     num_users = int(np.clip(requests // simulator.history, 500, 20_000))
     seeds = _FIRST_SEED + np.arange(num_users)
-    _, slates, feedback = simulator.start(seeds, np.zeros(num_users, np.int64))
+    users, slates, feedback = simulator.start(seeds, np.zeros(num_users, np.int64))
     reward = simulator.domain.response.reward(feedback, simulator.worth[slates])
     bias = _mean_per_item(feedback, slates, len(simulator.worth))
     return PublicLog(
@@ -63,6 +67,7 @@ def public_log(simulator: Simulator, requests: int = 500_000) -> PublicLog:
         noise=float((feedback - bias[slates]).std()),
         slates=slates,
         feedback=feedback,
+        by_age=_by_age(simulator, users, slates, feedback),
     )
 
 
@@ -71,6 +76,19 @@ def _mean_per_item(number: Floats, slates: Slates, num_items: int) -> Floats:
     shown = np.bincount(slates.ravel(), minlength=num_items)
     total = np.bincount(slates.ravel(), number.ravel(), minlength=num_items)
     return ((total + _SHRINK * number.mean()) / (shown + _SHRINK)).astype(np.float32)
+
+
+def _by_age(simulator: Simulator, users: Users, slates: Slates, feedback: Floats) -> Floats | None:
+    if simulator.born is None:
+        return None
+    wait = simulator.domain.hours_per_request
+    hour = np.floor(users.clock[:, None] + wait * np.arange(-slates.shape[1], 0))
+    age = (hour[:, :, None] - simulator.born[slates]).astype(np.int64) % WEEK
+    shown = np.bincount(age.ravel(), minlength=WEEK)
+    total = np.bincount(age.ravel(), feedback.ravel(), minlength=WEEK)
+    mean = feedback.mean()
+    smoothed = (total + _SHRINK * mean) / (shown + _SHRINK)
+    return (smoothed / max(mean, 1e-9)).astype(np.float32)
 
 
 def item_features(catalog: Catalog, slates: Slates, feedback: Floats) -> Floats:

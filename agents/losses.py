@@ -50,7 +50,7 @@ def click_loss(shown: Tensor, feedback: Tensor, choice: Tensor, alive: Tensor) -
     log_odds = shown * torch.exp(-choice[0]) + choice[1] * slots - choice[2]
     taken = (feedback > 0).to(shown.dtype)
     loss = binary_cross_entropy_with_logits(log_odds, taken, reduction="none")
-    return (loss.mean(2) * alive).sum() / alive.sum()
+    return (loss.mean(2) * alive).sum() / alive.sum().clamp_min(1)
 
 
 def fit_choice(
@@ -126,7 +126,7 @@ def score_function(log_prob: Tensor, advantage: Tensor, alive: Tensor) -> Tensor
         advantage: [B, T, K].
         alive: [B, T] weight of each step.
     """
-    return -((log_prob * advantage).mean(2) * alive).sum() / alive.sum()
+    return -((log_prob * advantage).mean(2) * alive).sum() / alive.sum().clamp_min(1)
 
 
 def top_k_score_function(
@@ -151,4 +151,4 @@ def top_k_score_function(
     with torch.no_grad():
         weight = size * (1 - log_share.exp()).clamp_min(0) ** (size - 1)
         weight = weight * log_ratio.exp().clamp_max(cap)
-    return -((weight * log_share * advantage).mean(2) * alive).sum() / alive.sum()
+    return -((weight * log_share * advantage).mean(2) * alive).sum() / alive.sum().clamp_min(1)

@@ -80,7 +80,9 @@ class Network(nn.Module, ABC):
         own = torch.zeros_like(features)
         if not head.item_features:
             own = torch.randn_like(features) / size**0.5
-        self.interest = DynamicInterest(features, config.half_lives, config.surprise, kinds, own, num_requests)
+        self.interest = DynamicInterest(
+            features, config.half_lives, config.surprise, kinds, own, num_requests
+        )
         self.interest.own.requires_grad_(config.per_item)
         self.build()
         self.read = nn.Parameter(torch.empty(self.interest.memory.scales))
@@ -156,12 +158,16 @@ class Network(nn.Module, ABC):
         return self.perceived @ self.metric + self.item_own
 
     @property
+    def public(self) -> Tensor:
+        """[N, F] what the network may know of items: zeros with a head that knows only ids."""
+        return self.features if self.head.item_features else torch.zeros_like(self.features)
+
+    @property
     def perceived(self) -> Tensor:
         """[N, F] item vectors as the interest perceives them."""
         if self.fixed is not None:
             return self.fixed[2]
-        known = self.features if self.head.item_features else torch.zeros_like(self.features)
-        return self.interest.items(known)
+        return self.interest.items(self.public)
 
     @property
     def bias(self) -> Tensor:
@@ -257,7 +263,7 @@ class Network(nn.Module, ABC):
         item, taken = slates.clamp_min(0), (feedback > 0).to(feedback.dtype)
         law, none = self.interest.occasion, Occasion.of_strangers
         first = none(len(slates), self.features.shape[1]) if before is None else before.occasion
-        after = law.after(first, self.features, slates, taken, request, time)
+        after = law.after(first, self.public, slates, taken, request, time)
         then = first.then(after.map(lambda part: part[:, :-1]))  # when slates were shown
         return Seen(
             embedding=self.perceived[item] * shown[..., None],
@@ -267,7 +273,7 @@ class Network(nn.Module, ABC):
             shown=shown,
             request=self.request(request),
             time=time,
-            lift=law.adds(then, self.features, slates) * shown,
+            lift=law.adds(then, self.public, slates) * shown,
             occasion=after,
         )
 
@@ -355,4 +361,4 @@ class Network(nn.Module, ABC):
     @torch.no_grad()
     def _lift(self, occasion: Occasion) -> Tensor:
         """[B, T, N] what the occasion adds to each score, as fitted."""
-        return self.sharpness * self.interest.occasion.adds(occasion, self.features)
+        return self.sharpness * self.interest.occasion.adds(occasion, self.public)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-WEEK = 168  # hours
+from .features import WEEK
+
 _REMEMBERED = 24  # slates, of what was taken from which single items are remembered
 _NOTHING = -1  # in place of an item
 _PULL = 4.0  # log-odds per unit: steps of the optimiser move them by so much more

@@ -35,6 +35,8 @@ class Playing:
     pretrain_steps: int
     pretraining: bool
     begun: bool
+    practice_steps: int
+    on_fitted: Callable[[], None] | None
     privileged: bool
     sharpness: float
     tune_interest: bool
@@ -63,6 +65,8 @@ class Playing:
         self.pretraining = self.num_timesteps < self.pretrain_steps
         if self.pretraining and not self.begun:
             self.fit_interest()
+            if self.practice_steps > 0 and self.on_fitted is not None:
+                self.on_fitted()
             with self._keeping():
                 self.practise()
         self.begun = True

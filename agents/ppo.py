@@ -38,7 +38,7 @@ class EpisodePPO(EpisodeAlgorithm):
         self,
         *args: Any,
         n_epochs: int = 2,
-        share: float = 0.5,
+        share: float = 0.25,
         clip_range: float = 0.2,
         target_kl: float = 0.05,
         **kwargs: Any,

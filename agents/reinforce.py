@@ -24,6 +24,7 @@ class EpisodeReinforce(EpisodeAlgorithm):
         top_k_correction: whether items are learned from by their chance of a place among K instead
             of slot by slot, with the ratio to the policy that drew them (Chen et al., 2019).
         ratio_cap: the ratio counts for no more than this.
+        share: of an episode's requests, drawn anew for each update, that it learns from.
         **kwargs: of ``EpisodeAlgorithm``.
 
     Raises:
@@ -38,10 +39,18 @@ class EpisodeReinforce(EpisodeAlgorithm):
     }
 
     def __init__(
-        self, *args: Any, top_k_correction: bool = False, ratio_cap: float = 10.0, **kwargs: Any
+        self,
+        *args: Any,
+        top_k_correction: bool = False,
+        ratio_cap: float = 10.0,
+        share: float = 0.5,
+        **kwargs: Any,
     ) -> None:
         if not ratio_cap >= 1:
             raise ValueError(f"ratio_cap must be at least 1, got {ratio_cap}")
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be in (0, 1], got {share}")
+        self.share = share
         self.top_k_correction, self.ratio_cap = top_k_correction, ratio_cap
         super().__init__(*args, **kwargs)
 
@@ -70,18 +79,22 @@ class EpisodeReinforce(EpisodeAlgorithm):
     def _update(
         self, batch: Episodes, credit: torch.Tensor, returns: torch.Tensor, rate: float
     ) -> tuple[float, ...]:
-        output, alive = self.read(batch), batch.alive
-        policy = self._policy_loss(output, batch, credit)
-        value = ((output.value - returns).square() * alive).sum() / alive.sum()
+        some = self.some_of(batch.steps, round(self.share * batch.steps))
+        credit, returns, alive = (part[:, some] for part in (credit, returns, batch.alive))
+        output = self.read(batch, some)
+        policy = self._policy_loss(output, batch, credit, some)
+        value = ((output.value - returns).square() * alive).sum() / alive.sum().clamp_min(1)
         spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         return policy.item(), value.item(), spread.item()
 
-    def _policy_loss(self, output: Output, batch: Episodes, credit: torch.Tensor) -> torch.Tensor:
-        log_prob = self.log_probability(output, batch)
+    def _policy_loss(
+        self, output: Output, batch: Episodes, credit: torch.Tensor, some: torch.Tensor
+    ) -> torch.Tensor:
+        log_prob, alive = self.log_probability(output, batch, some), batch.alive[:, some]
         if not self.top_k_correction:
-            return score_function(log_prob, credit, batch.alive)
-        head, shown = self.policy.network.head, batch.slates[:, -batch.steps :]
+            return score_function(log_prob, credit, alive)
+        head, shown = self.policy.network.head, batch.slates[:, -batch.steps :][:, some]
         log_share = head.log_share(output, shown)
-        log_ratio = log_prob - batch.log_probability
-        return top_k_score_function(log_share, log_ratio, credit, self.ratio_cap, batch.alive)
+        log_ratio = log_prob - batch.log_probability[:, some]
+        return top_k_score_function(log_share, log_ratio, credit, self.ratio_cap, alive)

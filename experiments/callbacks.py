@@ -87,6 +87,7 @@ class Validation(BaseCallback):
             self._save_last()
 
     def _on_training_start(self) -> None:
+        self.model.on_fitted = self._fitted
         if self.model.checkpoint is not None:
             self._go_on_from(self.model.checkpoint)
 
@@ -141,9 +142,18 @@ class Validation(BaseCallback):
         self._save(LAST)
         self.model.checkpoint = None
 
-    def _validate(self) -> None:
+    def _fitted(self) -> None:
+        """Notes how good the log alone makes it; what it practises counts up to 0."""
+        score, steps = self._score(), -self.model.practice_steps
+        self._rows.append({"steps": steps, "seconds": self.seconds, "validation_score": score})
+        note(self._progress, f"by the log alone: validation {score:.4f}")
+
+    def _score(self) -> float:
         result = run_sessions(self.model, self._env, self._first_user, "model", self._env_id)
-        self._keep(float(result.score.mean()))
+        return float(result.score.mean())
+
+    def _validate(self) -> None:
+        self._keep(self._score())
 
     def _keep(self, score: float) -> None:
         """Writes down a score, and the model where it is the best so far."""

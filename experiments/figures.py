@@ -90,7 +90,8 @@ def reward_curves(
     """Validation reward against training user-steps.
 
     Args:
-        curves: columns agent, seed, steps, reward.
+        curves: columns agent, seed, steps, reward; steps of practice, which comes before all
+            else, count up to 0.
         references: level of agents that are not trained, on the same users.
         title: of the figure.
 
@@ -114,8 +115,11 @@ def reward_curves(
         color = color_of(agent, KINDS.get(agent, "adaptive"))
         axes.axhline(level, color=color, linewidth=1, linestyle=(0, (4, 2)))
         labels[agent] = (level, color)
-    axes.set_xlim(0, last)
-    axes.set_xlabel("training user-steps")
+    first = min(0.0, float(curves["steps"].min()))
+    axes.set_xlim(first, last)
+    axes.set_xlabel("training user-steps" + (", below 0 of practice" if first < 0 else ""))
+    if first < 0:
+        axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_ylabel("reward per user-step")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
     label_right(axes, labels)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from driftrec.agents import expected
 from driftrec.agents.chain import InterestChain
 from driftrec.agents.earned import Earned
 from driftrec.agents.expected import ExpectedReward, earns_at
@@ -111,7 +112,8 @@ def test_among_many_items_candidates_are_those_that_count():
     said, made = output(users=40, beliefs=4, items=700, size=8, seed=2), head(charge=1.0, size=8)
     few = made.best(said, 5)
     everything = torch.arange(700).expand(40, 1, 700)
-    made._candidates = lambda *_: (everything, torch.zeros(everything.shape))
+    whole = made._offer(said, *expected._utility(said))
+    made._candidates = lambda *_: (everything, torch.zeros(everything.shape), whole)
     assert (few == made.best(said, 5)).float().mean(0)[:3].min() > 0.9
 
 

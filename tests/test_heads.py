@@ -40,7 +40,9 @@ def output(batch=5, items=12, size=3, available=None):
         query,
         weight=flat[..., None],
         value=flat,
-        interest=Interest(flat[..., None, None], flat[..., None, None], flat, Occasion.of_strangers(batch, 4)),
+        interest=Interest(
+            flat[..., None, None], flat[..., None, None], flat, Occasion.of_strangers(batch, 4)
+        ),
         embedding=embedding,
         bias=torch.linspace(-1, 1, items),
         sharpness=torch.ones(()),
