@@ -50,7 +50,7 @@ class DynamicInterest(nn.Module):
         super().__init__()
         self.memory = DeltaMemory(features.shape[1], half_lives, rate=0.06, surprise=surprise)
         self.chain = InterestChain(features, *kinds)
-        self.occasion = OccasionLaw(features, requests)
+        self.occasion = OccasionLaw(len(features), features.shape[1], requests)
         self.metric = nn.Parameter(torch.eye(features.shape[1]))
         self.own = nn.Parameter(own)
         self.read = nn.Parameter(torch.linspace(1, -0.3, len(half_lives)))
@@ -79,14 +79,15 @@ class DynamicInterest(nn.Module):
         else:
             memory, belief = before.interest, before.belief
         known = POPULAR * self.popular * seen.expected + seen.lift
+        pull = self.occasion.pull(seen.shown_on)
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
         # taken apart at once: the gradient of a slice is as large as the whole
-        answers = (known, seen.shown, seen.taken, seen.feedback)
+        answers = (pull, known, seen.shown, seen.taken, seen.feedback)
         parts = (seen.embedding, *self.chain.lift(seen.embedding), *answers)
-        for items, lasting, passing, known, shown, taken, grade in zip(
+        for items, lasting, passing, pulled, known, shown, taken, grade in zip(
             *(part.unbind(1) for part in parts), strict=True
         ):
-            recalled = torch.einsum("s,bsf->bf", GAIN * self.read, memory)
+            recalled = torch.einsum("s,bsf->bf", GAIN * self.read, memory) + pulled
             utility = (items @ recalled[..., None])[..., 0] + known
             lesson = self.chain.learn(belief, (lasting, passing), utility, shown, taken, grade)
             belief = self.chain.move(lesson.belief, law)

@@ -267,14 +267,14 @@ def _spread(place: Tensor, beliefs: int) -> Tensor:
 
 def _utility(output: Output, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """[B, T, M, L] u of ``items`` [B, T, L], of all where None; and their ``log_worth``."""
-    lift = torch.zeros(()) if output.lift is None else output.lift
     if items is None:
-        match, bias, log_worth = output.query @ output.embedding.T, output.bias, output.log_worth
+        match, log_worth = output.query @ output.embedding.T, output.log_worth
+        bias = output.bias + output.lift()
     else:
         match = output.query @ embedding(items, output.embedding).mT
-        bias, log_worth = (x[items][:, :, None] for x in (output.bias, output.log_worth))
-        lift = lift.gather(2, items) if lift.ndim else lift
-    bias = bias + lift[..., None, :] if lift.ndim else bias
+        log_worth = output.log_worth[items][:, :, None]
+        bias = output.bias[items] + output.lift(items)
+    bias = bias[:, :, None] if bias.ndim == 3 else bias
     return (match + bias) / output.sharpness - log_worth, log_worth
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -171,8 +171,13 @@ def contributions(network: Network, seen: Seen, item: int, steps: int) -> tuple[
 
     def score(*moved: Tensor) -> Tensor:
         shown = seen.shown.expand(len(moved[0]), -1, -1)
-        occasion = seen.occasion.map(lambda part: part.expand(len(moved[0]), *part.shape[1:]))
-        told = Seen(**dict(zip(names, moved, strict=True)), shown=shown, occasion=occasion)
+        users = len(moved[0])
+        told = Seen(
+            **dict(zip(names, moved, strict=True)),
+            shown=shown,
+            shown_on=seen.shown_on.map(lambda part: part.expand(users, *part.shape[1:])),
+            occasion=seen.occasion.map(lambda part: part.expand(users, *part.shape[1:])),
+        )
         hidden, interest = _reached(network, told)
         output = network.read_out(hidden, interest, likely.expand(len(hidden), -1, -1))
         return output.scores_of(torch.full((len(moved[0]), 1, 1), item))[:, 0, 0]

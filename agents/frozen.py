@@ -41,7 +41,9 @@ class StaticAttentionNetwork(InterestNetwork):
         steps = slates.shape[1]
         last = steps if last is None else last
         warm = steps - last + 1
-        begun = self.perceive(*(x[:, :warm] for x in (slates, feedback, request, time)))
+        begun = self.perceive(
+            slates[:, :warm], feedback[:, :warm], request[:, :warm], time[:, :warm]
+        )
         known = self.interest(begun) if interest is None else interest.at(slice(warm))
         newest = known.carried(None, warm)
         after, still = self._without_slate(newest, request[:, warm:], time[:, warm:])

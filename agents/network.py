@@ -261,19 +261,21 @@ class Network(nn.Module, ABC):
         """Looks up what was shown and asked, all as in ``forward``, after what is in memory."""
         shown = (slates >= 0).to(feedback.dtype)
         item, taken = slates.clamp_min(0), (feedback > 0).to(feedback.dtype)
+        embedding = self.perceived[item] * shown[..., None]
         law, none = self.interest.occasion, Occasion.of_strangers
         first = none(len(slates), self.features.shape[1]) if before is None else before.occasion
-        after = law.after(first, self.public, slates, taken, request, time)
+        after = law.after(first, embedding, slates, taken, request, time)
         then = first.then(after.map(lambda part: part[:, :-1]))  # when slates were shown
         return Seen(
-            embedding=self.perceived[item] * shown[..., None],
+            embedding=embedding,
             feedback=feedback,
             taken=taken,
             expected=self.average[item] * shown,
             shown=shown,
             request=self.request(request),
             time=time,
-            lift=law.adds(then, self.public, slates) * shown,
+            lift=law.lift(then, slates) * shown,
+            shown_on=then,
             occasion=after,
         )
 
@@ -341,9 +343,9 @@ class Network(nn.Module, ABC):
             likely = self.likeliest(weight) if likely is None else likely
             weight = weight.gather(-1, likely)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
-        shared = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories) + self.vector(
-            hidden
-        )
+        recalled = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories)
+        shared = recalled + self.interest.occasion.pull(interest.occasion).detach()
+        shared = shared + self.vector(hidden)
         return Output(
             self.sharpness * (query + shared[:, :, None]),
             self.sharpness * weight,
@@ -355,10 +357,5 @@ class Network(nn.Module, ABC):
             self.log_worth,
             self.features,
             hidden=hidden,
-            lift=self._lift(interest.occasion),
+            law=self.interest.occasion,
         )
-
-    @torch.no_grad()
-    def _lift(self, occasion: Occasion) -> Tensor:
-        """[B, T, N] what the occasion adds to each score, as fitted."""
-        return self.sharpness * self.interest.occasion.adds(occasion, self.public)

@@ -24,7 +24,7 @@ class Occasion:
     """What is known beside the interest at T requests of B users.
 
     Attributes:
-        had: [B, T, F] decayed sum of the public vectors of what was taken.
+        had: [B, T, F] decayed sum of the vectors of what was taken.
         lately: [B, T, W] what was taken from the last W slates, the newest last; -1 for nothing.
         request: [B, T] its id.
         time: [B, T, 4] of it, as observed; zeros where it is not known.
@@ -63,9 +63,9 @@ class Occasion:
 class OccasionLaw(nn.Module):
     """What an occasion adds to the log-odds of an item.
 
-        o_tj = <tire * had_t + asked_{request t}, x_j> + fresh 2^(-age_tj / half_life)
+        o_tj = <tire had_t + asked_{request t}, e_j> + fresh 2^(-age_tj / half_life)
                + familiar ln(1 + sum_{s < t: taken_s = j} (t - s)^-d)
-        had_t = rho (had_{t-1} + x of what was taken),   rho = 2^(-1 / half_life)
+        had_t = rho (had_{t-1} + e of what was taken),   rho = 2^(-1 / half_life)
 
     Users tire of a kind of thing that they just had, and miss it again later (Leqi, Kilinc Karzan,
     Lipton & Montgomery, 2021, "Rebounding bandits for modeling satiation effects"); they come back
@@ -75,17 +75,18 @@ class OccasionLaw(nn.Module):
     the fit begins.
 
     Args:
-        features: [N, F] public item vectors x_j.
+        items: N.
+        size: F, of the item vectors.
         requests: R.
     """
 
     born: Tensor
 
-    def __init__(self, features: Tensor, requests: int) -> None:
+    def __init__(self, items: int, size: int, requests: int) -> None:
         super().__init__()
-        self.register_buffer("born", torch.full((len(features),), _UNKNOWN))
+        self.register_buffer("born", torch.full((items,), _UNKNOWN))
         self.tire = nn.Parameter(torch.zeros(()))
-        self.asked = nn.Parameter(torch.zeros(requests, features.shape[1]))
+        self.asked = nn.Parameter(torch.zeros(requests, size))
         self.familiar = nn.Parameter(torch.zeros(()))
         self.fresh = nn.Parameter(torch.zeros(()))
         self.decay = nn.Parameter(torch.tensor(0.5))
@@ -98,7 +99,7 @@ class OccasionLaw(nn.Module):
     def after(
         self,
         before: Occasion,
-        features: Tensor,
+        embedding: Tensor,
         slates: Tensor,
         taken: Tensor,
         request: Tensor,
@@ -108,9 +109,11 @@ class OccasionLaw(nn.Module):
 
         Args:
             before: [B, 1] that at which the first slate was shown.
-            features: [N, F].
-            slates: [B, T, K], and ``taken`` [B, T, K] 1 where an item was.
-            request: [B, T] that follows each, and its ``time`` [B, T, 4].
+            embedding: [B, T, K, F] of the items shown.
+            slates: [B, T, K].
+            taken: [B, T, K] 1 where an item was.
+            request: [B, T] that follows each.
+            time: [B, T, 4] of it.
         """
         steps = slates.shape[1]
         place = taken.argmax(2, keepdim=True)
@@ -121,37 +124,33 @@ class OccasionLaw(nn.Module):
         kept = (rate ** lag.clamp_min(0)) * (lag >= 0)
         # column s > 0 is the slate in place s - 1, which counts as of the request that follows
         kept = torch.cat((kept[:, :1], rate * kept[:, 1:]), 1)
-        vector = features[slates.clamp_min(0)] * taken[..., None]
-        had = kept @ torch.cat((before.had, vector.sum(2)), 1)
+        had = kept @ torch.cat((before.had, (embedding * taken[..., None]).sum(2)), 1)
         return Occasion(had, lately, request, time)
 
-    def adds(self, occasion: Occasion, features: Tensor, items: Tensor | None = None) -> Tensor:
-        """[B, T, L] log-odds of ``items`` [B, T, L], of all where None; all as in ``after``."""
-        asked = _ASK * self.asked[occasion.request] * (occasion.request > 0)[..., None]
-        pull = _PULL * (self.tire * occasion.had + asked)
+    def pull(self, occasion: Occasion) -> Tensor:
+        """[B, T, F] what is added to the interest: log-odds per unit of an item's vector."""
+        asked = self.asked[occasion.request] * (occasion.request > 0)[..., None]
+        return _PULL * (self.tire * occasion.had + _ASK * asked)
+
+    def lift(self, occasion: Occasion, items: Tensor | None = None) -> Tensor:
+        """[B, T, L] log-odds of ``items`` [B, T, L], of all where None: the known and the new."""
         power = torch.arange(_REMEMBERED, 0, -1.0) ** -self.decay
-        fresh = self._fresh()
-        hour = _hour_of(occasion.time)
         if items is None:
             there = occasion.lately.clamp_min(0)
-            activation = torch.zeros(*there.shape[:2], len(features))
-            activation = activation.scatter_add(2, there, power * (occasion.lately >= 0))
-            return pull @ features.T + _PULL * self.familiar * activation.log1p() + fresh[hour]
-        same = occasion.lately[:, :, None] == items[..., None]
-        liked = (features[items.clamp_min(0)] @ pull[..., None])[..., 0]
-        new = fresh[hour[..., None], items.clamp_min(0)]
-        return liked + _PULL * self.familiar * (same * power).sum(-1).log1p() + new
-
-    def _fresh(self) -> Tensor:
-        """[169, N] by the hour of the week; the last where it is not known."""
-        age = (torch.arange(WEEK)[:, None] - self.born) % WEEK
-        new = _PULL * self.fresh * torch.exp2(-age * torch.exp(-self.log_half_life[1]))
-        new = new.where(self.born >= 0, 0)
-        return torch.cat((new, torch.zeros(1, len(self.born))))
+            known = torch.zeros(*there.shape[:2], len(self.born))
+            known = known.scatter_add(2, there, power * (occasion.lately >= 0))
+            born = self.born
+        else:
+            same = occasion.lately[:, :, None] == items[..., None]
+            known = (same * power).sum(-1)
+            born = self.born[items.clamp_min(0)]
+        age = (_hour_of(occasion.time)[..., None] - born) % WEEK
+        new = torch.exp2(-age * torch.exp(-self.log_half_life[1]))
+        told = (born >= 0) & (occasion.time.abs().sum(-1, keepdim=True) > 0)
+        return _PULL * (self.familiar * known.log1p() + self.fresh * new.where(told, 0))
 
 
 def _hour_of(time: Tensor) -> Tensor:
-    """[B, T] hour of the week by ``driftrec.envs.spaces.clock_features``; 168 if not known."""
+    """[B, T] whole hour of the week by ``driftrec.envs.spaces.clock_features``."""
     turn = torch.atan2(time[..., 2], time[..., 3]) / (2 * torch.pi)
-    hour = (turn % 1 * WEEK + 1e-3).long() % WEEK
-    return hour.where(time.abs().sum(-1) > 0, WEEK)
+    return (turn % 1 * WEEK + 1e-3).floor() % WEEK

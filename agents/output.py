@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .logsum import LogSum
+from .occasion import OccasionLaw
 from .reading import Interest
 from .slate import UNAVAILABLE
 
@@ -26,7 +27,8 @@ class Output:
         features: [N, F] public item vectors, by which items are alike.
         available: [B, T, N] false where an item is not to be had; None where all are.
         hidden: [B, T, hidden] what ``query`` was read from, for heads that read more.
-        lift: [B, T, N] what the occasion adds to the score of each item; None for nothing.
+        law: what the occasion of each request adds to the score of what is known or new; None: no
+            such thing is learned of.
     """
 
     query: Tensor
@@ -40,23 +42,26 @@ class Output:
     features: Tensor = field(repr=False)
     available: Tensor | None = field(default=None, repr=False)
     hidden: Tensor | None = field(default=None, repr=False)
-    lift: Tensor | None = field(default=None, repr=False)
+    law: OccasionLaw | None = field(default=None, repr=False)
 
     @property
     def scores(self) -> Tensor:
         """[B, T, N] log-odds Y of recommending each item."""
         match = self.query @ self.embedding.T + self.weight[..., None]
-        scores = match.logsumexp(2) + self.bias
-        return self.to_be_had(scores if self.lift is None else scores + self.lift)
+        return self.to_be_had(match.logsumexp(2) + self.bias + self.lift())
 
     def scores_of(self, items: Tensor) -> Tensor:
         """[B, T, n] the scores of some items [B, T, n]."""
         match = torch.einsum("btmf,btnf->btmn", self.query, self.embedding[items])
         scores = (match + self.weight[..., None]).logsumexp(2)
-        scores = scores + self.bias[items]
-        if self.lift is not None:
-            scores = scores + self.lift.gather(2, items)
-        return self.to_be_had(scores, items)
+        return self.to_be_had(scores + self.bias[items] + self.lift(items), items)
+
+    @torch.no_grad()
+    def lift(self, items: Tensor | None = None) -> Tensor:
+        """[B, T, n] what the occasion adds to the scores of ``items`` [B, T, n], of all if None."""
+        if self.law is None:
+            return torch.zeros(())
+        return self.sharpness * self.law.lift(self.interest.occasion, items)
 
     def to_be_had(self, scores: Tensor, items: Tensor | None = None) -> Tensor:
         """``scores`` [B, T, n] of ``items`` [B, T, n], of all where None, without what is gone."""
@@ -69,7 +74,7 @@ class Output:
         """[B, T] log sum_j exp(Y_j), in one pass over the M N terms."""
         gone = None if self.available is None else ~self.available.flatten(0, 1)
         query, weight = self.query.flatten(0, 1), self.weight.flatten(0, 1)
-        lift = None if self.lift is None else self.lift.flatten(0, 1)
+        lift = None if self.law is None else self.lift().flatten(0, 1)
         total = LogSum.apply(query, self.embedding, weight, self.bias, gone, lift)
         return total.view(self.value.shape)
 
@@ -81,4 +86,4 @@ class Output:
 
     def _of_users(self) -> tuple[str, ...]:
         own = ("query", "weight", "value")
-        return (*own, *(name for name in ("hidden", "lift") if getattr(self, name) is not None))
+        return own if self.hidden is None else (*own, "hidden")

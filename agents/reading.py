@@ -22,7 +22,8 @@ class Seen:
         expected: [B, T, K] what these items get on average; 0 where a slot is empty.
         shown: [B, T, K] 1 where a slot holds an item.
         request: [B, T, 16] vector of the request that follows, and its ``time`` [B, T, 4].
-        lift: [B, T, K] what the occasion on which they were shown adds to their log-odds.
+        lift: [B, T, K] what being known or new added to their log-odds when they were shown.
+        shown_on: the occasion of that.
         occasion: of the request that follows; it is taken as it is.
     """
 
@@ -34,6 +35,7 @@ class Seen:
     request: Tensor
     time: Tensor
     lift: Tensor
+    shown_on: Occasion
     occasion: Occasion
 
 
@@ -99,11 +101,12 @@ class Interest:
     def then(self, *later: Interest) -> Interest:
         """This one, and later ones after it."""
         parts = (self, *later)
-        joined = (
-            torch.cat([getattr(part, name) for part in parts], 1)
-            for name in ("memories", "belief", "evidence")
+        return Interest(
+            torch.cat([part.memories for part in parts], 1),
+            torch.cat([part.belief for part in parts], 1),
+            torch.cat([part.evidence for part in parts], 1),
+            self.occasion.then(*(part.occasion for part in later)),
         )
-        return Interest(*joined, self.occasion.then(*(part.occasion for part in later)))
 
 
 @dataclass

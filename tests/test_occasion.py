@@ -21,7 +21,7 @@ USERS, STEPS, SLOTS, ITEMS, SIZE = 3, 7, 2, 9, 4
 def law(requests=3):
     torch.manual_seed(1)
     features = torch.nn.functional.normalize(torch.randn(ITEMS, SIZE), dim=1)
-    made = OccasionLaw(features, requests)
+    made = OccasionLaw(ITEMS, SIZE, requests)
     with torch.no_grad():
         made.tire.fill_(-0.2)
         made.familiar.fill_(0.3)
@@ -44,6 +44,15 @@ def story():
     return slates, taken, request, time
 
 
+def after(made, features, before, slates, taken, request, time):
+    return made.after(before, features[slates], slates, taken, request, time)
+
+
+def adds(made, features, occasion):
+    """[B, T, N]."""
+    return made.pull(occasion) @ features.T + made.lift(occasion)
+
+
 def by_hand(features, slates, taken, request, step, item):
     """Log-odds of an item after ``step`` slates of one user."""
     rho, had, activation = 0.5 ** (1 / 6), np.zeros(SIZE), 0.0
@@ -61,9 +70,9 @@ def by_hand(features, slates, taken, request, step, item):
 
 def test_an_occasion_adds_what_the_formula_says():
     made, features = law()
-    slates, taken, request, time = story()
-    after = made.after(Occasion.of_strangers(USERS, SIZE), features, slates, taken, request, time)
-    found = made.adds(after, features)
+    slates, taken, request, _ = story()
+    now = after(made, features, Occasion.of_strangers(USERS, SIZE), *story())
+    found = adds(made, features, now)
     arrays = features.double().numpy(), slates.numpy(), taken.numpy()
     for user in range(USERS):
         asked = request[user].numpy(), made.asked.double().numpy()
@@ -75,19 +84,18 @@ def test_an_occasion_adds_what_the_formula_says():
 
 def test_of_some_items_it_adds_what_it_adds_of_all():
     made, features = law()
-    slates, taken, request, time = story()
-    after = made.after(Occasion.of_strangers(USERS, SIZE), features, slates, taken, request, time)
-    whole = made.adds(after, features).gather(2, slates)
-    assert torch.allclose(made.adds(after, features, slates), whole, atol=1e-5)
+    now = after(made, features, Occasion.of_strangers(USERS, SIZE), *story())
+    slates = story()[0]
+    assert torch.allclose(made.lift(now, slates), made.lift(now).gather(2, slates), atol=1e-5)
 
 
 def test_slate_by_slate_it_is_what_it_is_all_at_once():
     made, features = law()
-    parts = slates, taken, request, time = story()
-    whole = made.after(Occasion.of_strangers(USERS, SIZE), features, slates, taken, request, time)
+    parts = story()
+    whole = after(made, features, Occasion.of_strangers(USERS, SIZE), *parts)
     now = Occasion.of_strangers(USERS, SIZE)
     for step in range(STEPS):
-        now = made.after(now, features, *(part[:, step : step + 1] for part in parts))
+        now = after(made, features, now, *(part[:, step : step + 1] for part in parts))
         assert torch.allclose(now.had[:, 0], whole.had[:, step], atol=1e-6)
         assert torch.equal(now.lately[:, 0], whole.lately[:, step])
 
@@ -95,11 +103,11 @@ def test_slate_by_slate_it_is_what_it_is_all_at_once():
 def test_of_an_unknown_time_nothing_is_new_and_without_births_nothing_ever():
     made, features = law()
     stranger = Occasion.of_strangers(1, SIZE)
-    assert made.adds(stranger, features).abs().max() == 0
-    untold, _ = OccasionLaw(features, 1).requires_grad_(False), None
+    assert adds(made, features, stranger).abs().max() == 0
+    untold = OccasionLaw(ITEMS, SIZE, 1).requires_grad_(False)
     untold.fresh.fill_(1.0)
     stranger.time = torch.as_tensor(clock_features(np.float32([5.0])))[None]
-    assert untold.adds(stranger, features).abs().max() == 0
+    assert adds(untold, features, stranger).abs().max() == 0
 
 
 def test_items_come_out_when_the_platform_says():

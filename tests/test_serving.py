@@ -586,7 +586,7 @@ def many(model: ServedModel) -> list[Output]:
         output = recommender.output(user, recommender.asked("", NOW))
         mean = output.query.mean(2, keepdim=True)  # vectors far apart, and all of one weight
         apart = {"query": mean + 4 * (output.query - mean), "weight": 0 * output.weight}
-        outputs.append(replace(output, embedding=embedding, bias=bias, **apart))
+        outputs.append(replace(output, embedding=embedding, bias=bias, law=None, **apart))
     return outputs
 
 

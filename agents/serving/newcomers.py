@@ -46,6 +46,7 @@ def with_newcomers(model: ServedModel, catalog: Catalog, vectors: Floats) -> Ser
         "average": weights["average"].mean() * one,
         "item_bias": weights["item_bias"].mean() * one,
         "log_worth": weights["log_worth"].mean() * one,
+        "interest.occasion.born": -one,  # not by the week
     }
     if "head.kinds" in weights:
         rows["head.kinds"] = one_hot(new.argmax(1), width).to(new.dtype)

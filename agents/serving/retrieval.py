@@ -68,7 +68,9 @@ class Nearest:
         query = self.vectors(output).float()
         query = torch.cat((query, torch.full((len(query), 1), _WEIGHT)), 1)
         _, near = self.index.search(query.numpy(), wide)
-        items = np.unique(near[near >= 0])
+        lately = output.interest.occasion.lately.numpy().ravel()  # users may come back to it
+        found = np.concatenate((near.ravel(), lately))
+        items = np.unique(found[found >= 0])
         if len(items) < count:
             return exact(output, count)
         scores = output.scores_of(torch.as_tensor(items)[None, None])[0, 0]
