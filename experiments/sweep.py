@@ -18,7 +18,17 @@ from .engines import Engine, local
 from .errors import UserError
 from .files import check_writable
 from .grid import Job
-from .presets import BASELINES, BRIEF, BRIEFLY, Baseline, Learner, Options, Preset, flagship
+from .presets import (
+    BASELINES,
+    BRIEF,
+    BRIEFLY,
+    PRETRAINED,
+    Baseline,
+    Learner,
+    Options,
+    Preset,
+    flagship,
+)
 from .worlds import check_env_id
 
 CELLS = "cells"  # below the sweep's folder
@@ -112,8 +122,8 @@ class Sweep:
 FULL = Sweep(
     base=Preset(
         name="full",
-        description="flagship, bandits and bounds over four domains and three drifts; 100 minutes",
-        learners=flagship(BRIEFLY, BRIEF)[:1],
+        description="flagship, bandits and bounds over four domains and three drifts; two hours",
+        learners=flagship(BRIEFLY, PRETRAINED)[:1],
         baselines=(
             *(baseline for baseline in BASELINES if len(baseline.grid) > 1),
             Baseline("bayes-filter", seconds=60),
