@@ -36,6 +36,7 @@ class Head(nn.Module, ABC):
     """
 
     item_features: ClassVar[bool] = True  # whether items are known by their public vectors
+    by_item: ClassVar[bool] = False  # whether it knows single items by their place in the catalogue
     whole: ClassVar[bool] = False  # whether a slate is drawn as a whole, by way of a proto-action
 
     def __init__(self, size: int) -> None:

@@ -42,6 +42,7 @@ class DiversePlackettLuce(Head):
     odds. Users who tire of a topic, or want some of each, are told from those who do not.
     """
 
+    by_item: ClassVar[bool] = True
     kinds: Tensor
 
     def prepare(self, features: Tensor, diversity: float, loyalty: float) -> None:

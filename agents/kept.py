@@ -22,7 +22,17 @@ from .tape import Episodes
 
 # The code that a fit and practice run through; after a change to it none from before is found.
 _FIT = ("chain", "dynamic", "interest", "logfit", "network", "occasion", "reading")
-_SLATES = ("diversity", "earned", "expected", "head", "heads", "output", "policy", "slate")
+_SLATES = (
+    "choosing",
+    "diversity",
+    "earned",
+    "expected",
+    "head",
+    "heads",
+    "output",
+    "policy",
+    "slate",
+)
 _PRACTICE = (*_FIT, *_SLATES, "history", "practice", "tape")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -62,6 +62,19 @@ class Output:
         if self.law is None:
             return torch.zeros(())
         return self.sharpness * self.law.lift(self.interest.occasion, items)
+
+    def of(self, items: Tensor) -> Output:
+        """What it says of some items [n] to a single user, and of no others."""
+        every = items[None, None]
+        return replace(
+            self,
+            embedding=self.embedding[items],
+            bias=self.bias[items] + self.lift(every).flatten(),
+            log_worth=self.log_worth[items],
+            features=self.features[items],
+            available=None if self.available is None else self.available[..., items],
+            law=None,
+        )
 
     def to_be_had(self, scores: Tensor, items: Tensor | None = None) -> Tensor:
         """``scores`` [B, T, n] of ``items`` [B, T, n], of all where None, without what is gone."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from driftrec.simulators import unit
 
-from .diversity import diverse_slates
+from .choosing import best_slates
 from .history import available, check_history, newest, window
 from .network import Network, NetworkConfig
 from .optimizer import MuonAdamW
@@ -194,16 +194,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         """[B, K] drawn by the head, or chosen greedily with regard to likeness."""
         if not deterministic:
             return self.network.head.draw(output, self.slots).slates
-        best = self.network.head.best(output, self.slots)
-        if best is not None:
-            return best
-        charge = self.network_config.diversity * float(self.network.sharpness)
-        features = self.items.features
-        if not self.network.head.item_features:
-            own = self.network.embedding.detach()
-            features = torch.nn.functional.normalize(own, dim=-1).numpy()
-        scores = self.network.head.rank(output)[:, 0].detach().numpy()
-        return torch.as_tensor(diverse_slates(scores, features, self.slots, charge))
+        return best_slates(self.network, output, self.slots)
 
     # --- one slate after another: what driftrec's agents are asked -------------------------------
 

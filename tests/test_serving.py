@@ -23,6 +23,7 @@ import torch
 from stirred import stirred_model
 
 import driftrec.envs  # noqa: F401
+from driftrec.agents.choosing import best_slates
 from driftrec.agents.learners import NETWORKS, make_learner
 from driftrec.agents.output import Output
 from driftrec.agents.serving import Event, Recommender, ServedModel, folder, reader, save
@@ -110,16 +111,29 @@ def test_a_served_network_scores_as_the_trained_one() -> None:
     assert all(p.requires_grad for p in network.parameters())
 
 
-def test_the_highest_scores_win(recommender: Recommender, model: ServedModel) -> None:
+def test_what_is_recommended_is_the_slate_that_the_policy_shows(
+    recommender: Recommender, model: ServedModel
+) -> None:
     for event in events_of("anna", 5, model):
         recommender.observe(event)
-    scores = recommender.output("anna", recommender.asked("", NOW)).scores[0, 0].numpy()
-    best = np.argsort(-scores, kind="stable")[:7]
-    lines = answer(recommender, k=7)
+    output = recommender.output("anna", recommender.asked("", NOW))
+    scores = output.scores[0, 0].numpy()
+    best = best_slates(model.network, output, model.slots)[0].numpy()
+    lines = answer(recommender, k=model.slots)
     assert [line.item_id for line in lines] == [model.items.ids[item] for item in best]
     assert [line.title for line in lines] == [model.items.title[item] for item in best]
-    assert [line.rank for line in lines] == list(range(1, 8))
-    assert [line.score for line in lines] == scores[best].tolist()
+    assert [line.rank for line in lines] == list(range(1, model.slots + 1))
+    assert [line.score for line in lines] == pytest.approx(scores[best].tolist(), abs=1e-4)
+    more = answer(recommender, k=40)  # beyond a slate by scores
+    rest = [line.score for line in more[model.slots :]]
+    assert len({line.item_id for line in more}) == 40 and rest == sorted(rest, reverse=True)
+
+
+def test_where_a_head_makes_no_slates_the_highest_scores_win() -> None:
+    model = stirred_model(head="diverse", diversity=0.5)
+    served = told(model, events_of("anna", 5, model))
+    scores = [line.score for line in answer(served, k=7)]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_answers_follow_the_user_the_request_and_the_hour(
@@ -138,7 +152,7 @@ def test_answers_follow_the_user_the_request_and_the_hour(
     assert answer(recommender) == before
 
 
-def test_what_is_excluded_is_left_out_and_the_rest_stays_in_order(
+def test_what_is_excluded_is_left_out_and_a_slate_made_of_the_rest(
     recommender: Recommender, model: ServedModel
 ) -> None:
     for event in events_of("anna", 5, model):
@@ -146,7 +160,11 @@ def test_what_is_excluded_is_left_out_and_the_rest_stays_in_order(
     whole = [line.item_id for line in answer(recommender, k=1000)]
     bought = [*whole[:3], whole[5], whole[999], whole[5]]  # one twice
     lines = recommender.recommend("anna", k=10, at=NOW, exclude=bought)
-    assert [line.item_id for line in lines] == [i for i in whole if i not in bought][:10]
+    output = recommender.output("anna", recommender.asked("", NOW))
+    output.available = torch.tensor([i not in bought for i in model.items.ids])[None, None]
+    best = best_slates(model.network, output, model.slots)[0]
+    shown = [line.item_id for line in lines[: model.slots]]
+    assert shown == [model.items.ids[item] for item in best]
     assert [line.rank for line in lines] == list(range(1, 11))
     assert recommender.recommend("anna", k=10, at=NOW, exclude=iter(bought)) == lines
     everything_else = recommender.recommend("anna", k=995, at=NOW, exclude=bought)
@@ -654,7 +672,7 @@ def test_an_export_for_neighbours_is_served_by_them(
     assert answer(loaded) == answer(Recommender(model))
     best = [line.item_id for line in answer(loaded)]
     rest = loaded.recommend("anna", k=5, at=NOW, exclude=best[:5])
-    assert [line.item_id for line in rest] == best[5:]
+    assert not {line.item_id for line in rest} & set(best[:5])
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ValueError, match=r"pip install 'driftrec\[serving\]'"):
         Recommender.load(tmp_path / "a")

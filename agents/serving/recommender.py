@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from ..choosing import best_slates
 from ..output import Output
 from .consent import describe_user
 from .event import (
@@ -31,6 +33,9 @@ from .reader import Asked, Entry, Reader, State
 from .retrieval import Nearest, Search, exact
 from .users import History, Users
 from .vault import read_users, write_users
+
+Places = npt.NDArray[np.int64]
+_WIDE = 400  # items of which a slate is made
 
 
 class Recommender:
@@ -142,17 +147,18 @@ class Recommender:
         at: datetime.datetime | None = None,
         exclude: Iterable[str] = (),
     ) -> list[Recommendation]:
-        """The ``k`` items that score highest for a user now, best first, at the cost of one token.
+        """What to show a user now, the best first, at the cost of one token.
 
-        Of a user without events nothing is known but the request.
+        The first K are the slate that the trained policy shows, made of what scores highest; where
+        more are asked for, the others follow by their scores. Of a user without events nothing is
+        known but the request.
 
         Args:
             user: id of the user.
             request: what is asked for, in words; the known request that is nearest counts.
             k: how many.
             at: local time of the request; now if None.
-            exclude: ids of items that are not to be shown, for instance those bought already; the
-                rest is ranked as it is without them.
+            exclude: ids of items that are not to be shown, for instance those bought already.
 
         Raises:
             ValueError: naming the argument, what came and what was expected.
@@ -164,13 +170,25 @@ class Recommender:
         check_count(k, len(self.items) - len(left_out))
         with torch.inference_mode():
             output = self.output(user, self.asked(request, at))
-            items, scores = self.search(output, int(k) + len(left_out))
-        kept = np.flatnonzero(~np.isin(items, left_out))[: int(k)]
-        names = zip(items[kept].tolist(), scores[kept].tolist(), strict=True)
+            wide = min(len(self.items), max(int(k), _WIDE) + len(left_out))
+            items, scores = self.search(output, wide)
+            kept = ~np.isin(items, left_out)
+            items, scores = items[kept], scores[kept]
+            order = self._order(output, items, int(k))
+        names = zip(items[order].tolist(), scores[order].tolist(), strict=True)
         return [
             Recommendation(rank, self.items.ids[item], self.items.title[item], score)
             for rank, (item, score) in enumerate(names, 1)
         ]
+
+    def _order(self, output: Output, items: Places, count: int) -> Places:
+        """[k] places among ``items``, which score highest and come so: the slate, then the rest."""
+        network, slots = self.reader.network, min(self.model.slots, count)
+        if network.head.by_item or network.head.whole:
+            return np.arange(count)
+        first = best_slates(network, output.of(torch.as_tensor(items)), slots)[0].numpy()
+        rest = np.setdiff1d(np.arange(len(items)), first)
+        return np.concatenate((first, rest))[:count]
 
     def forget(self, what: Event | str) -> int:
         """Forgets an event, or all that a user did; what was forgotten leaves no trace.
