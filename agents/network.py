@@ -84,6 +84,7 @@ class Network(nn.Module, ABC):
             features, config.half_lives, config.surprise, kinds, own, num_requests
         )
         self.interest.own.requires_grad_(config.per_item)
+        self.interest.occasion.requires_grad_(config.occasion)
         self.build()
         self.read = nn.Parameter(torch.empty(self.interest.memory.scales))
         self.lasting_pull = nn.Parameter(torch.empty(kinds[0], size))

@@ -17,6 +17,8 @@ class NetworkConfig:
             belief with several peaks needs several. 1: the mean of all.
         half_lives: of the memories' time scales, in slates.
         surprise: whether the memories' gates listen to surprise.
+        occasion: whether it is learned what users tire of, come back to, ask for and find new
+            (``driftrec.agents.occasion``).
         lasting: kinds of lasting interests G that the chain tells apart.
         passing: passing interests C that it tells apart.
         diversity: what likeness to an item above costs an item in the slate that is shown when
@@ -38,6 +40,7 @@ class NetworkConfig:
     vectors: int = 6
     half_lives: tuple[float, ...] = (64.0, 16.0, 4.0)
     surprise: bool = True
+    occasion: bool = True
     lasting: int = 16
     passing: int = 24
     diversity: float = 2.0

@@ -184,6 +184,7 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("one interest vector", "interest-attention", BRIEFLY, {"vectors": 1}),
     ("no beliefs", "interest-attention", BRIEFLY, {"lasting": 1, "passing": 1, "vectors": 1}),
     ("no surprise gate", "interest-attention", BRIEFLY, {"surprise": False}),
+    ("no occasion", "interest-attention", BRIEFLY, {"occasion": False}),
     ("one time scale", "interest-attention", BRIEFLY, {"half_lives": (16.0,)}),
     ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
     ("no practice", "interest-attention", BRIEFLY, {"practice_steps": 0}),

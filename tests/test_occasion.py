@@ -124,6 +124,14 @@ def test_where_nothing_comes_and_goes_there_are_no_births():
     assert Platform.of(make_batch("driftrec/Video-v0", 1, {"diagnostics": False})).born is None
 
 
+def test_switched_off_it_is_not_learned():
+    users = BatchVecEnv(make_batch("driftrec/Music-v0", 4, {"diagnostics": False}))
+    made = make_learner("interest-attention", "ppo", users, seed=1, occasion=False)
+    fitted = InterestFit(made.policy.network, 0.02, 1).fitted
+    own = list(made.policy.network.interest.occasion.parameters())
+    assert not any(part is mine for part in fitted for mine in own)
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "env, drift, learned",
