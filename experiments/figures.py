@@ -24,7 +24,7 @@ P = ParamSpec("P")
 KIND_COLORS = {
     "static": ("#666666", "#aaaaaa"),
     "adaptive": ("#0072B2", "#56B4E9"),
-    "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000", "#882255", "#999933", "#0D0887"),
+    "learned": ("#E69F00", "#000000", "#882255", "#999933", "#0D0887", "#D55E00", "#CC79A7"),
     "bound": ("#009E73", "#7fceb9"),
 }
 # The agents that stand in more than one figure look the same in all.
@@ -35,6 +35,8 @@ AGENT_COLORS = {
     "moving-average": "#56B4E9",
     "oracle": "#009E73",
     "bayes-filter": "#5bb89f",
+    "interest-attention (PPO)": "#D55E00",
+    "interest-attention (REINFORCE)": "#CC79A7",
 }
 KIND_NAMES = {
     "static": "static interest",
