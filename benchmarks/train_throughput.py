@@ -44,32 +44,35 @@ def world() -> Any:
 
 
 def ours(algo: str, rollouts: int = 3) -> dict[str, float]:
-    """User-steps a CPU-second of pretraining and of learning by ``algo``; users of the fit."""
-    options: dict[str, Any] = {"pretrain_steps": rollouts * ROLLOUT, "privileged": True}
+    """User-steps a CPU-second of each phase, and users read by the fit."""
+    steps = rollouts * ROLLOUT
+    options: dict[str, Any] = {"pretrain_steps": steps, "practice_steps": steps, "log_users": 1000}
     learner = make_learner("interest-attention", algo, BatchVecEnv(world()), seed=1, **options)
     spent: dict[str, float] = defaultdict(float)
 
-    def timed(method: Callable[..., Any], fit: bool = False) -> Callable[..., Any]:
+    def timed(method: Callable[..., Any], name: str = "") -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            before, inside = time.process_time(), spent["fit"]
+            before, inside = time.process_time(), spent["fit"] + spent["practice"]
             result = method(*args, **kwargs)
-            phase = "fit" if fit else "pretraining" if learner.pretraining else algo
-            spent[phase] += time.process_time() - before - (spent["fit"] - inside)
+            phase = name or ("pretraining" if learner.pretraining else algo)
+            inside = 0 if name else spent["fit"] + spent["practice"] - inside
+            spent[phase] += time.process_time() - before - inside
             return result
 
         return call
 
-    parts = learner.fit_interest, learner.collect_rollouts, learner.train
     vars(learner).update(
-        fit_interest=timed(parts[0], fit=True),
-        collect_rollouts=timed(parts[1]),
-        train=timed(parts[2]),
+        fit_interest=timed(learner.fit_interest, "fit"),
+        practise=timed(learner.practise, "practice"),
+        collect_rollouts=timed(learner.collect_rollouts),
+        train=timed(learner.train),
     )
     with TemporaryDirectory() as empty, mock.patch.dict(os.environ, DRIFTREC_CACHE=empty):
-        learner.learn(2 * rollouts * ROLLOUT)  # the fit is made here, not found
-    users, steps = learner.log_passes * (learner.pretrain_steps // 8), rollouts * ROLLOUT
+        learner.learn(2 * steps)  # the fit is made here, not found
+    users = learner.log_passes * 1000
     return {
         "fit, users read": users / spent["fit"],
+        "practice": steps / spent["practice"],
         "pretraining": steps / spent["pretraining"],
         algo: steps / spent[algo],
     }
