@@ -206,14 +206,15 @@ class ExpectedReward(Head):
             left = output.to_be_had(torch.zeros(items.shape), items)
             return items, left, self._offer(output, utility, log_worth)
         likeliest = (utility + log_worth + output.weight[..., None] / output.sharpness).amax(2)
-        few = min(_PROMISING, count)
+        wanted = min(count, max(_CANDIDATES, 2 * slots))
+        few = min(count, max(_PROMISING, wanted))
         items = output.to_be_had(likeliest).topk(few, sorted=False).indices
         utility = utility.gather(3, _spread(items, utility.shape[2]))
         offer = self._offer(output, utility, log_worth[items][:, :, None])
         alone = output.to_be_had(offer.adds(), items)
         first = alone.topk(max(slots, _CANDIDATES // 3)).indices
         beside = output.to_be_had(offer.hint(first[..., :slots]), items)
-        others = beside.scatter(-1, first, _NEVER).topk(_CANDIDATES - first.shape[-1], sorted=False)
+        others = beside.scatter(-1, first, _NEVER).topk(wanted - first.shape[-1], sorted=False)
         place = torch.cat((first, others.indices), -1)
         items = items.gather(-1, place)
         return items, output.to_be_had(torch.zeros(items.shape), items), offer.of(place)

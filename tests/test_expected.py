@@ -117,6 +117,11 @@ def test_among_many_items_candidates_are_those_that_count():
     assert (few == made.best(said, 5)).float().mean(0)[:3].min() > 0.9
 
 
+def test_a_slate_may_be_longer_than_what_is_looked_at_for_a_short_one():
+    said, made = output(users=2, items=700, seed=2), head()
+    assert all(len(set(row)) == 130 for row in made.best(said, 130).tolist())
+
+
 def test_what_is_not_to_be_had_is_no_candidate():
     available = torch.zeros(8, 1, 300, dtype=torch.bool)
     available[..., 100:104] = True

@@ -35,7 +35,7 @@ from .users import History, Users
 from .vault import read_users, write_users
 
 Places = npt.NDArray[np.int64]
-_WIDE = 400  # items of which a slate is made
+_WIDE = 400  # items beyond those asked for, of which a slate is made
 
 
 class Recommender:
@@ -170,8 +170,7 @@ class Recommender:
         check_count(k, len(self.items) - len(left_out))
         with torch.inference_mode():
             output = self.output(user, self.asked(request, at))
-            wide = min(len(self.items), max(int(k), _WIDE) + len(left_out))
-            items, scores = self.search(output, wide)
+            items, scores = self.search(output, int(k) + len(left_out), _WIDE)
             kept = ~np.isin(items, left_out)
             items, scores = items[kept], scores[kept]
             order = self._order(output, items, int(k))

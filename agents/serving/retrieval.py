@@ -21,13 +21,16 @@ Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 class Search(Protocol):
     """Finds items by what a network says at one request of one user."""
 
-    def __call__(self, output: Output, count: int) -> Found:
-        """[k] items and their scores, best first; of equal scores the item that comes first."""
+    def __call__(self, output: Output, count: int, more: int = 0) -> Found:
+        """[k] items and their scores, best first; of equal scores the item that comes first.
+
+        Where it scores them anyway it gives so many ``more``.
+        """
 
 
-def exact(output: Output, count: int) -> Found:
+def exact(output: Output, count: int, more: int = 0) -> Found:
     """Scores every item."""
-    return _best(np.arange(len(output.bias)), output.scores[0, 0].float().numpy(), count)
+    return _best(np.arange(len(output.bias)), output.scores[0, 0].float().numpy(), count + more)
 
 
 def _best(items: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], count: int) -> Found:
@@ -60,11 +63,11 @@ class Nearest:
     def __init__(self, index: Any, breadth: int = 8, least: int = 200) -> None:
         self.index, self.breadth, self.least = index, breadth, least
 
-    def __call__(self, output: Output, count: int) -> Found:
+    def __call__(self, output: Output, count: int, more: int = 0) -> Found:
         """As ``Search``; exact where so many are asked for that the index does not pay."""
         wide = max(self.least, self.breadth * count)
         if 8 * wide > len(output.bias):
-            return exact(output, count)
+            return exact(output, count, more)
         query = self.vectors(output).float()
         query = torch.cat((query, torch.full((len(query), 1), _WEIGHT)), 1)
         _, near = self.index.search(query.numpy(), wide)
@@ -72,9 +75,9 @@ class Nearest:
         found = np.concatenate((near.ravel(), lately))
         items = np.unique(found[found >= 0])
         if len(items) < count:
-            return exact(output, count)
+            return exact(output, count, more)
         scores = output.scores_of(torch.as_tensor(items)[None, None])[0, 0]
-        return _best(items, scores.float().numpy(), count)
+        return _best(items, scores.float().numpy(), count + more)
 
     def vectors(self, output: Output) -> Tensor:
         """[M + 1, F] what is searched for: the interest vectors, and their mean by weight.
