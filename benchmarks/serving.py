@@ -44,10 +44,10 @@ WARM = 64  # events before the clock starts
 
 
 def trained(steps: int) -> ServedModel:
-    """The default user model after a short training on the simulator's teacher."""
+    """The default user model after a short practice and pretraining."""
     env = BatchVecEnv(gym.make_vec("driftrec/Video-v0", num_envs=64, diagnostics=False))
     learner = make_learner(
-        "interest-attention", "ppo", env, seed=0, pretrain_steps=steps, privileged=True
+        "interest-attention", "ppo", env, seed=0, pretrain_steps=steps, practice_steps=steps
     )
     learner.learn(steps)
     world = env.get_attr("simulator")[0].world
@@ -69,10 +69,12 @@ def blown_up(model: ServedModel, count: int) -> ServedModel:
     second = np.concatenate(members)[starts[topic[first]] + place]
     mix = torch.as_tensor(np.where(np.arange(count) < own, 0, rng.random(count) * 0.5)).float()
     weights = dict(model.network.state_dict())
-    for name in ("features", "item_own", "interest.own", "item_bias", "average"):
+    own_of = ("features", "item_own", "interest.own", "item_bias", "average", "log_worth")
+    for name in own_of:
         part = weights[name]
         share = mix.view(-1, *[1] * (part.dim() - 1))
         weights[name] = (1 - share) * part[first] + share * part[second]
+    weights["interest.occasion.born"] = weights["interest.occasion.born"][first]
     noise = torch.randn(weights["features"].shape, generator=torch.Generator().manual_seed(0))
     noise *= 0.1 / noise.shape[1] ** 0.5
     noise[:own] = 0

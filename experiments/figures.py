@@ -24,7 +24,7 @@ P = ParamSpec("P")
 KIND_COLORS = {
     "static": ("#666666", "#aaaaaa"),
     "adaptive": ("#0072B2", "#56B4E9"),
-    "learned": ("#E69F00", "#000000", "#882255", "#999933", "#0D0887", "#D55E00", "#CC79A7"),
+    "learned": ("#D55E00", "#CC79A7", "#E69F00", "#000000", "#882255", "#999933", "#0D0887"),
     "bound": ("#009E73", "#7fceb9"),
 }
 # The agents that stand in more than one figure look the same in all.
@@ -222,7 +222,9 @@ class Colors:
         """The colour of an agent that has not been asked about yet."""
         if agent in AGENT_COLORS:
             return AGENT_COLORS[agent]
-        colors = KIND_COLORS[kind]
+        taken = AGENT_COLORS.values()
+        free = [color for color in KIND_COLORS[kind] if color not in taken]
+        colors = free or KIND_COLORS[kind]
         self._used[kind] += 1
         return colors[(self._used[kind] - 1) % len(colors)]
 

@@ -213,7 +213,7 @@ def test_recommend_answers_with_titles(run: Path, tmp_path: Path) -> None:
     answer = json.loads(succeed(*command, "--json", "--at", "2026-05-01T20:00").stdout)
     items = answer["items"]
     assert [item["rank"] for item in items] == [1, 2, 3, 4]
-    assert [item["score"] for item in items] == sorted((i["score"] for i in items), reverse=True)
+    assert len({item["title"] for item in items}) == len(items)
     assert all(item["title"] in catalog.title for item in items)
     spoken = succeed(*command, "--request", "xyzzy")
     assert "no known request is like 'xyzzy'" in spoken.stderr

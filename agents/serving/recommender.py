@@ -35,7 +35,7 @@ from .users import History, Users
 from .vault import read_users, write_users
 
 Places = npt.NDArray[np.int64]
-_WIDE = 400  # items beyond those asked for, of which a slate is made
+_WIDE = 110  # items beyond those asked for, of which a slate is made
 
 
 class Recommender:
@@ -171,8 +171,9 @@ class Recommender:
         with torch.inference_mode():
             output = self.output(user, self.asked(request, at))
             items, scores = self.search(output, int(k) + len(left_out), _WIDE)
-            kept = ~np.isin(items, left_out)
-            items, scores = items[kept], scores[kept]
+            if len(left_out):
+                kept = ~np.isin(items, left_out)
+                items, scores = items[kept], scores[kept]
             order = self._order(output, items, int(k))
         names = zip(items[order].tolist(), scores[order].tolist(), strict=True)
         return [
@@ -186,8 +187,9 @@ class Recommender:
         if network.head.by_item or network.head.whole:
             return np.arange(count)
         first = best_slates(network, output.of(torch.as_tensor(items)), slots)[0].numpy()
-        rest = np.setdiff1d(np.arange(len(items)), first)
-        return np.concatenate((first, rest))[:count]
+        rest = np.ones(len(items), bool)
+        rest[first] = False
+        return np.concatenate((first, np.flatnonzero(rest)[: count - slots]))
 
     def forget(self, what: Event | str) -> int:
         """Forgets an event, or all that a user did; what was forgotten leaves no trace.
