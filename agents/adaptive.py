@@ -12,7 +12,7 @@ from driftrec.simulators.streams import Floats
 
 from .agent import Agent, AgentConfig, Slates, State, check_range
 from .diversity import balanced_slates, diverse_slates
-from .features import WEEK
+from .features import hours_out
 from .observation import Observation
 from .particles import weekly_hours
 from .search import Range, Space
@@ -67,7 +67,7 @@ class InterestAgent(Agent):
         super().__init__(env, config)
         log = self.platform.log
         self.features, self.bias, self.position = log.features, log.bias, log.position
-        self._by_age = log.by_age
+        self._by_age, self._born = log.by_age, self.platform.born
         self.noise = log.noise
         self.topics = self.platform.catalog.topics
         self._kinds = self.platform.catalog.main_topic
@@ -102,20 +102,16 @@ class InterestAgent(Agent):
 
     def act(self, state: State, observation: Observation) -> Floats:  # noqa: D102
         grade = self.grade(state, observation)
-        if self._by_age is not None:
-            grade = np.maximum(grade, _LEAST) * self._by_age[self._age(observation)]
+        if self._by_age is not None and self._born is not None:
+            hour = np.floor(weekly_hours(observation["time"]) + np.float32(1e-3))
+            age = hours_out(hour[:, None], self._born)
+            grade = np.maximum(grade, _LEAST) * self._by_age[age]
         if self.config.satiation > 0:
             taste = np.exp(
                 -np.float32(self.config.satiation) * product(state["tired"], self.topics)
             )
             grade = np.maximum(grade, _LEAST) * taste
         return grade * self._price
-
-    def _age(self, observation: Observation) -> npt.NDArray[np.int64]:
-        """[B, N] hours for which each item has been out."""
-        hour = np.floor(weekly_hours(observation["time"]) + np.float32(1e-3))
-        age: npt.NDArray[np.int64] = (hour[:, None] - self.platform.born).astype(np.int64) % WEEK
-        return age
 
     def choose(  # noqa: D102
         self, state: State, observation: Observation, deterministic: bool

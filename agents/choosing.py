@@ -11,7 +11,7 @@ from .network import Network
 from .output import Output
 
 
-def best_slates(network: Network, output: Output, slots: int) -> Tensor:
+def shown_slates(network: Network, output: Output, slots: int) -> Tensor:
     """[B, K] what the head takes for best, or else by its ranks with regard to likeness."""
     best = network.head.best(output, slots)
     if best is not None:

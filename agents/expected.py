@@ -275,8 +275,7 @@ def _utility(output: Output, items: Tensor | None = None) -> tuple[Tensor, Tenso
         match = output.query @ embedding(items, output.embedding).mT
         log_worth = output.log_worth[items][:, :, None]
         bias = output.bias[items] + output.lift(items)
-    bias = bias[:, :, None] if bias.ndim == 3 else bias
-    return (match + bias) / output.sharpness - log_worth, log_worth
+    return (match + bias[..., None, :]) / output.sharpness - log_worth, log_worth
 
 
 def earns_at(foreseen: Tensor, law: Tensor) -> Tensor:

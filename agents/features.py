@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,10 @@ import numpy.typing as npt
 from driftrec.simulators import Catalog, Simulator, Users, unit
 from driftrec.simulators.affinity import fit_affinity
 from driftrec.simulators.streams import Floats
+from driftrec.simulators.world import WEEK
 
 _FIRST_SEED = 2**40  # far from the seeds of any training or evaluation
 _DIMENSIONS = 32  # of the vectors fitted on the log
-WEEK = 168  # hours
 _SHRINK = 50.0  # impressions of the average item that are added to each item's own
 
 Slates = npt.NDArray[np.int32]
@@ -78,12 +79,18 @@ def _mean_per_item(number: Floats, slates: Slates, num_items: int) -> Floats:
     return ((total + _SHRINK * number.mean()) / (shown + _SHRINK)).astype(np.float32)
 
 
+def hours_out(hour: npt.NDArray[Any], born: Floats) -> npt.NDArray[np.int64]:
+    """Whole hours from ``born`` to the ``hour`` of the week, of any shapes that go together."""
+    age: npt.NDArray[np.int64] = (hour - born).astype(np.int64) % WEEK
+    return age
+
+
 def _by_age(simulator: Simulator, users: Users, slates: Slates, feedback: Floats) -> Floats | None:
     if simulator.born is None:
         return None
     wait = simulator.domain.hours_per_request
     hour = np.floor(users.clock[:, None] + wait * np.arange(-slates.shape[1], 0))
-    age = (hour[:, :, None] - simulator.born[slates]).astype(np.int64) % WEEK
+    age = hours_out(hour[:, :, None], simulator.born[slates])
     shown = np.bincount(age.ravel(), minlength=WEEK)
     total = np.bincount(age.ravel(), feedback.ravel(), minlength=WEEK)
     mean = feedback.mean()

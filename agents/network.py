@@ -263,8 +263,11 @@ class Network(nn.Module, ABC):
         shown = (slates >= 0).to(feedback.dtype)
         item, taken = slates.clamp_min(0), (feedback > 0).to(feedback.dtype)
         embedding = self.perceived[item] * shown[..., None]
-        law, none = self.interest.occasion, Occasion.of_strangers
-        first = none(len(slates), self.features.shape[1]) if before is None else before.occasion
+        if before is None:
+            first = Occasion.of_strangers(len(slates), self.features.shape[1])
+        else:
+            first = before.occasion
+        law = self.interest.occasion
         after = law.after(first, embedding, slates, taken, request, time)
         then = first.then(after.map(lambda part: part[:, :-1]))  # when slates were shown
         return Seen(
@@ -307,15 +310,9 @@ class Network(nn.Module, ABC):
         time = feedback.new_zeros(*slates.shape[:2], 4) if time is None else time
         return self.interest(self.perceive(slates, feedback, request, time))
 
-    def evidence(
-        self,
-        slates: Tensor,
-        feedback: Tensor,
-        request: Tensor | None = None,
-        time: Tensor | None = None,
-    ) -> Tensor:
-        """[B, T] log-likelihood of the answers to slates [B, T, K], given those before."""
-        return self.follow(slates, feedback, request, time).evidence
+    def evidence(self, slates: Tensor, feedback: Tensor, *asked: Tensor | None) -> Tensor:
+        """[B, T] log-likelihood of answers, given those before; all as in ``follow``."""
+        return self.follow(slates, feedback, *asked).evidence
 
     def weigh(self, hidden: Tensor, share: Tensor) -> Tensor:
         """[B, T, C] log-weight of each passing interest, of which ``share`` is believed."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .features import WEEK
+from driftrec.simulators.world import WEEK
 
 _REMEMBERED = 24  # slates, of what was taken from which single items are remembered
 _NOTHING = -1  # in place of an item

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from driftrec.simulators import unit
 
-from .choosing import best_slates
+from .choosing import shown_slates
 from .history import available, check_history, newest, window
 from .network import Network, NetworkConfig
 from .optimizer import MuonAdamW
@@ -194,7 +194,7 @@ class InterestAttentionPolicy(ActorCriticPolicy):
         """[B, K] drawn by the head, or chosen greedily with regard to likeness."""
         if not deterministic:
             return self.network.head.draw(output, self.slots).slates
-        return best_slates(self.network, output, self.slots)
+        return shown_slates(self.network, output, self.slots)
 
     # --- one slate after another: what driftrec's agents are asked -------------------------------
 

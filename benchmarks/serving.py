@@ -36,6 +36,7 @@ from driftrec.agents.learners import make_learner  # noqa: E402
 from driftrec.agents.serving import Event, Items, Recommender, ServedModel  # noqa: E402
 from driftrec.agents.serving.model import build, describe  # noqa: E402
 from driftrec.agents.serving.retrieval import LARGE, Nearest, build_index, exact  # noqa: E402
+from driftrec.agents.transfer import OF_ITEMS  # noqa: E402
 from driftrec.envs.sb3 import BatchVecEnv  # noqa: E402
 
 NOW = datetime.datetime(2026, 5, 6, 18, 0)
@@ -69,12 +70,10 @@ def blown_up(model: ServedModel, count: int) -> ServedModel:
     second = np.concatenate(members)[starts[topic[first]] + place]
     mix = torch.as_tensor(np.where(np.arange(count) < own, 0, rng.random(count) * 0.5)).float()
     weights = dict(model.network.state_dict())
-    own_of = ("features", "item_own", "interest.own", "item_bias", "average", "log_worth")
-    for name in own_of:
+    for name in filter(weights.__contains__, OF_ITEMS):
         part = weights[name]
         share = mix.view(-1, *[1] * (part.dim() - 1))
         weights[name] = (1 - share) * part[first] + share * part[second]
-    weights["interest.occasion.born"] = weights["interest.occasion.born"][first]
     noise = torch.randn(weights["features"].shape, generator=torch.Generator().manual_seed(0))
     noise *= 0.1 / noise.shape[1] ** 0.5
     noise[:own] = 0

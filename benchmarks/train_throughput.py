@@ -69,7 +69,7 @@ def ours(algo: str, rollouts: int = 3) -> dict[str, float]:
     )
     with TemporaryDirectory() as empty, mock.patch.dict(os.environ, DRIFTREC_CACHE=empty):
         learner.learn(2 * steps)  # the fit is made here, not found
-    users = learner.log_passes * 1000
+    users = learner.log_passes * options["log_users"]
     return {
         "fit, users read": users / spent["fit"],
         "practice": steps / spent["practice"],

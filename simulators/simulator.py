@@ -17,11 +17,10 @@ from .response import Outcome
 from .slates import best_slates, slate_gain
 from .streams import Draw, Floats, Lanes, user_keys
 from .users import Ints, Users
-from .world import CYCLE, World
+from .world import CYCLE, WEEK, World
 
 Slates = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int8]
-_WEEK = 168  # hours
 _BLOCK = 64  # users started at once, so that their warm-ups fit the cache
 
 
@@ -234,7 +233,7 @@ class Simulator:
 
         None where none comes and goes, or not by the week.
         """
-        if self._lifecycle is None or self._lifecycle.period != _WEEK:
+        if self._lifecycle is None or self._lifecycle.period != WEEK:
             return None
         return timetable(self._lifecycle, self.world).born.astype(np.float32)
 

@@ -15,6 +15,7 @@ Indices = npt.NDArray[np.int32]
 # [N] items sorted by topic and [C + 1] where each topic's begin; [hours, C] place of the first that
 # is there and how many are, cyclically.
 Stock = tuple[Indices, Indices, Indices, Indices]
+WEEK = 168  # hours
 CYCLE = 1344  # hours, 8 weeks: after these the world's own events (trends, births) come round again
 
 

@@ -23,7 +23,7 @@ import torch
 from stirred import stirred_model
 
 import driftrec.envs  # noqa: F401
-from driftrec.agents.choosing import best_slates
+from driftrec.agents.choosing import shown_slates
 from driftrec.agents.learners import NETWORKS, make_learner
 from driftrec.agents.output import Output
 from driftrec.agents.serving import Event, Recommender, ServedModel, folder, reader, save
@@ -118,7 +118,7 @@ def test_what_is_recommended_is_the_slate_that_the_policy_shows(
         recommender.observe(event)
     output = recommender.output("anna", recommender.asked("", NOW))
     scores = output.scores[0, 0].numpy()
-    best = best_slates(model.network, output, model.slots)[0].numpy()
+    best = shown_slates(model.network, output, model.slots)[0].numpy()
     lines = answer(recommender, k=model.slots)
     assert [line.item_id for line in lines] == [model.items.ids[item] for item in best]
     assert [line.title for line in lines] == [model.items.title[item] for item in best]
@@ -162,7 +162,7 @@ def test_what_is_excluded_is_left_out_and_a_slate_made_of_the_rest(
     lines = recommender.recommend("anna", k=10, at=NOW, exclude=bought)
     output = recommender.output("anna", recommender.asked("", NOW))
     output.available = torch.tensor([i not in bought for i in model.items.ids])[None, None]
-    best = best_slates(model.network, output, model.slots)[0]
+    best = shown_slates(model.network, output, model.slots)[0]
     shown = [line.item_id for line in lines[: model.slots]]
     assert shown == [model.items.ids[item] for item in best]
     assert [line.rank for line in lines] == list(range(1, 11))

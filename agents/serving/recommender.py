@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..choosing import best_slates
+from ..choosing import shown_slates
 from ..output import Output
 from .consent import describe_user
 from .event import (
@@ -186,7 +186,7 @@ class Recommender:
         network, slots = self.reader.network, min(self.model.slots, count)
         if network.head.by_item or network.head.whole:
             return np.arange(count)
-        first = best_slates(network, output.of(torch.as_tensor(items)), slots)[0].numpy()
+        first = shown_slates(network, output.of(torch.as_tensor(items)), slots)[0].numpy()
         rest = np.ones(len(items), bool)
         rest[first] = False
         return np.concatenate((first, np.flatnonzero(rest)[: count - slots]))
