@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from .chain import InterestChain, log_odds_of, log_spread_of
+from .greedy import fill_slates
 from .head import Draw, Head
 from .output import Output
 from .slate import UNAVAILABLE, draw_one, entropy
@@ -93,9 +96,15 @@ class ExpectedReward(Head):
     spreads slates further than one request would have them: an answer to several kinds of things
     teaches more, which pays at the requests that follow.
 
-    How users choose and grade is what the interest was fitted to (``InterestChain``). Those
-    numbers, d and what loyalty is worth are learned from then on.
+    How users choose and grade is what the interest was fitted to (``InterestChain``). d and what
+    loyalty is worth are found by a trial (``driftrec.agents.trial``); all of it is learned from
+    then on.
     """
+
+    settings: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "loyalty": (0.5, 1.5),
+        "charge": (0.5, 1.0, 2.0, 4.0),
+    }
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -143,7 +152,20 @@ class ExpectedReward(Head):
     def best(self, output: Output, slots: int) -> Tensor | None:
         """What adds most, in each slot."""
         with torch.no_grad():
-            return self._fill(output, slots, lambda log_odds, slot: log_odds.argmax(-1))
+            items, left, offer = self._candidates(output, slots)
+            vectors = embedding(items, output.features)
+            places = torch.empty(len(items), slots, dtype=torch.long)
+            fill_slates(
+                *(
+                    part[:, 0].contiguous().numpy()
+                    for part in (offer.share[..., 0], offer.odds, offer.earns, left, vectors)
+                ),
+                np.float32(self.position),
+                np.float32(self.charge),
+                np.float32(_LEAST),
+                places.numpy(),
+            )
+            return items[:, 0].gather(-1, places)
 
     def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
         """Given the slots above, among the candidates and what was shown."""
@@ -199,18 +221,20 @@ class ExpectedReward(Head):
     @torch.no_grad()
     def _candidates(self, output: Output, slots: int) -> tuple[Tensor, Tensor, _Offer]:
         """[B, T, L] items, 0 or what keeps those out that are not to be had, and their offer."""
-        utility, log_worth = _utility(output)
-        count = utility.shape[-1]
+        count = len(output.bias)
         if count <= _CANDIDATES:
             items = torch.arange(count).expand(*output.value.shape, count)
             left = output.to_be_had(torch.zeros(items.shape), items)
-            return items, left, self._offer(output, utility, log_worth)
-        likeliest = (utility + log_worth + output.weight[..., None] / output.sharpness).amax(2)
+            return items, left, self._offer(output, *_utility(output))
+        match = output.query @ output.embedding.T
+        bias = (output.bias + output.lift()).expand_as(match[:, :, 0])
+        promising = (match + output.weight[..., None]).amax(2) + bias
         wanted = min(count, max(_CANDIDATES, 2 * slots))
         few = min(count, max(_PROMISING, wanted))
-        items = output.to_be_had(likeliest).topk(few, sorted=False).indices
-        utility = utility.gather(3, _spread(items, utility.shape[2]))
-        offer = self._offer(output, utility, log_worth[items][:, :, None])
+        items = output.to_be_had(promising).topk(few, sorted=False).indices
+        match = match.gather(3, _spread(items, match.shape[2]))
+        utility = _utility_by(output, match, bias.gather(-1, items), output.log_worth[items])
+        offer = self._offer(output, *utility)
         alone = output.to_be_had(offer.adds(), items)
         first = alone.topk(max(slots, _CANDIDATES // 3)).indices
         beside = output.to_be_had(offer.hint(first[..., :slots]), items)
@@ -269,12 +293,19 @@ def _spread(place: Tensor, beliefs: int) -> Tensor:
 def _utility(output: Output, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """[B, T, M, L] u of ``items`` [B, T, L], of all where None; and their ``log_worth``."""
     if items is None:
-        match, log_worth = output.query @ output.embedding.T, output.log_worth
-        bias = output.bias + output.lift()
-    else:
-        match = output.query @ embedding(items, output.embedding).mT
-        log_worth = output.log_worth[items][:, :, None]
-        bias = output.bias[items] + output.lift(items)
+        match, bias = output.query @ output.embedding.T, output.bias + output.lift()
+        return _utility_by(output, match, bias, output.log_worth)
+    match = output.query @ embedding(items, output.embedding).mT
+    return _utility_by(
+        output, match, output.bias[items] + output.lift(items), output.log_worth[items]
+    )
+
+
+def _utility_by(
+    output: Output, match: Tensor, bias: Tensor, log_worth: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As ``_utility``, by what each interest adds and what is added whatever the interest."""
+    log_worth = log_worth[..., None, :]
     return (match + bias[..., None, :]) / output.sharpness - log_worth, log_worth
 
 

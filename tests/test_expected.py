@@ -108,6 +108,14 @@ def test_likeness_is_charged():
     assert head(charge=8.0).best(said, 2)[0].tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("items", [6, 150, 600])
+@pytest.mark.parametrize("charge", [0.0, 2.0])
+def test_compiled_slates_are_the_likeliest_of_those_that_are_drawn(items, charge):
+    said, made = output(users=40, beliefs=5, items=items, size=8), head(charge, 0.7, size=8)
+    likeliest = made._fill(said, 5, lambda log_odds, slot: log_odds.argmax(-1))
+    assert torch.equal(made.best(said, 5), likeliest)
+
+
 def test_among_many_items_candidates_are_those_that_count():
     said, made = output(users=40, beliefs=4, items=700, size=8, seed=2), head(charge=1.0, size=8)
     few = made.best(said, 5)
