@@ -52,6 +52,9 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         practice_steps: user-steps that follow that fit, in whole episodes, in which users are shown
             the best that the interest knows and it learns from their answers
             (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
+        trial: whether practice ends with a trial of how far slates are spread and what it is worth
+            that a user stays (``driftrec.agents.trial``): eight more episodes of each user. Else
+            they begin where ``diversity`` and ``loyalty`` say.
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.
@@ -97,6 +100,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         log_passes: int = 2,
         log_users: int | None = None,
         practice_steps: int = 0,
+        trial: bool = True,
         epsilon: float | None = None,
         delta: float | None = None,
         tune_interest: bool = False,
@@ -118,7 +122,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         self.log_passes, self.log_users = log_passes, log_users
         if practice_steps < 0:
             raise ValueError(f"practice_steps must be at least 0, got {practice_steps}")
-        self.practice_steps = practice_steps
+        self.practice_steps, self.trial = practice_steps, trial
         self.tune_interest = tune_interest
         self.privacy = None
         if epsilon is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,12 +39,18 @@ class Head(nn.Module, ABC):
     item_features: ClassVar[bool] = True  # whether items are known by their public vectors
     by_item: ClassVar[bool] = False  # whether it knows single items by their place in the catalogue
     whole: ClassVar[bool] = False  # whether a slate is drawn as a whole, by way of a proto-action
+    settings: ClassVar[Mapping[str, tuple[float, ...]]] = {}  # what a trial tries, by name
 
     def __init__(self, size: int) -> None:
         super().__init__()
 
     def prepare(self, features: Tensor, diversity: float, loyalty: float) -> None:
         """Is told the items' public vectors [N, F], and what the network's config says."""
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Puts ``settings`` where they are said to be."""
+        for name, value in values.items():
+            getattr(self, name).data.fill_(value)
 
     def adopt(self, chain: InterestChain) -> None:
         """Is told how users choose, wherever the interest has been fitted."""

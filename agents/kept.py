@@ -27,11 +27,13 @@ _SLATES = (
     "diversity",
     "earned",
     "expected",
+    "greedy",
     "head",
     "heads",
     "output",
     "policy",
     "slate",
+    "trial",
 )
 _PRACTICE = (*_FIT, *_SLATES, "history", "practice", "tape")
 
@@ -77,6 +79,7 @@ def practise_once(
     rollouts: int,
     generator: np.random.Generator,
     folder: Path | None = None,
+    trial: bool = True,
 ) -> list[float]:
     """``practise``, or what it gave the last time; the users too stand where it leaves them.
 
@@ -90,6 +93,7 @@ def practise_once(
         rollouts: as there.
         generator: as there.
         folder: as in ``fit_once``.
+        trial: as in ``practise``.
 
     Returns:
         Mean reward of a request in each rollout.
@@ -97,14 +101,18 @@ def practise_once(
     if not rollouts:
         return []
     session, first = env.get_attr("session")[0], play_best(policy, env, worth)
-    path = _place(folder, _PRACTICE, policy.network, generator, rollouts, _answers(first))
+    times, head = [rollouts, trial], policy.network.head
+    path = _place(folder, _PRACTICE, policy.network, generator, times, _answers(first))
     kept = _read(path)
     if kept is None:
-        earned = practise(policy, env, worth, rollouts, generator, first)
+        earned = practise(policy, env, worth, rollouts, generator, first, trial)
         users = [session.seeds.tolist(), session.episodes.tolist()]
-        _write(path, policy.network, generator, {"earned": earned, "users": users})
+        found = {name: getattr(head, name).item() for name in head.settings}
+        said = {"earned": earned, "users": users, "settings": found}
+        _write(path, policy.network, generator, said)
         return earned
     _restore(kept, policy.network, generator)
+    head.set(kept["settings"])
     session.seeds[:], session.episodes[:] = kept["users"]
     return list(kept["earned"])
 
@@ -119,7 +127,7 @@ def _place(
     code: tuple[str, ...],
     network: Network,
     generator: np.random.Generator,
-    times: int,
+    times: int | list[int],
     arrays: tuple[np.ndarray, ...],
 ) -> Path:
     """Of all that decides a fit: code, versions, where it begins, and what it reads."""

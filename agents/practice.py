@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -17,6 +18,7 @@ from .output import Output
 from .policy import InterestAttentionPolicy
 from .reading import Memory
 from .tape import Episodes, played
+from .trial import try_settings
 
 _REMEMBERED = 8  # rollouts whose users are read, new ones among earlier ones
 _BATCH = 128  # users: new ones teach more than reading the same again
@@ -30,6 +32,7 @@ def practise(
     rollouts: int,
     generator: np.random.Generator,
     first: Episodes | None = None,
+    trial: bool = True,
 ) -> list[float]:
     """Plays what it takes to be best, and goes on fitting the interest on the answers.
 
@@ -46,6 +49,8 @@ def practise(
         rollouts: episodes of each user of ``env``.
         generator: of the order in which users are read.
         first: the first rollout, where it has been played.
+        trial: whether settings of the slates are tried at the end (``driftrec.agents.trial``); not
+            where that would take more episodes than practice itself.
 
     Returns:
         Mean reward of a request in each rollout; users who left earn nothing.
@@ -67,6 +72,10 @@ def practise(
             rows = torch.as_tensor(generator.permutation(len(answers[0]))[:batch])
             fit.update(*(part[rows] for part in answers))
         _settle(policy.network, books)
+    head = policy.network.head
+    if trial and rollouts >= math.prod(map(len, head.settings.values())):
+        session = env.get_attr("session")[0]
+        try_settings(head, session, lambda: play_best(policy, env, worth).reward.mean(1).numpy())
     return earned
 
 

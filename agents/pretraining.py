@@ -44,6 +44,7 @@ class Pretraining:
     log_passes: int
     log_users: int | None
     practice_steps: int
+    trial: bool
     privacy: PrivateFitConfig | None
     behaviour: Behaviour | None
     several: bool
@@ -82,7 +83,7 @@ class Pretraining:
         self.policy.network.sharpness.fill_(1.0)
         kept = self.behaviour is None  # of a log of one's own nothing is left in a common folder
         run = practise_once if kept else practise
-        run(self.policy, self.env, self.worth, rollouts, self._shuffle)
+        run(self.policy, self.env, self.worth, rollouts, self._shuffle, trial=self.trial)
 
     def read_behaviour(self) -> Behaviour | None:
         """What the interest is fitted on; None where nobody's choices are known."""

@@ -235,7 +235,7 @@ def run(job: Job, folder: Path) -> Mapping[str, Any]:
 
 
 def _tune(job: Job, folder: Path) -> Mapping[str, Any]:
-    """Score every configuration on the validation users; the best mean wins, ties to the first."""
+    """Score every configuration on the validation users; the best score wins, ties to the first."""
     spec = job.spec
     scores = []
     for config in spec["grid"]:

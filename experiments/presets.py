@@ -187,6 +187,7 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("no occasion", "interest-attention", BRIEFLY, {"occasion": False}),
     ("one time scale", "interest-attention", BRIEFLY, {"half_lives": (16.0,)}),
     ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
+    ("no trial", "interest-attention", BRIEFLY, {"trial": False}),
     ("no practice", "interest-attention", BRIEFLY, {"practice_steps": 0}),
     (
         "by scores",
@@ -194,7 +195,7 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
         BRIEFLY,
         {"head": "plackett-luce", "diversity": 1.0, "sharpness": 2.0},
     ),
-    ("no spread", "interest-attention", BRIEFLY, {"diversity": 0.0}),
+    ("no spread", "interest-attention", BRIEFLY, {"diversity": 0.0, "trial": False}),
     ("log and practice alone", "interest-attention", 12_800, {"pretrain_rate": 0.0}),
     ("told utilities", "interest-attention", 64_000, TOLD),
     ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0}),

@@ -27,6 +27,7 @@ from .progress import bar, note
 from .runs import git_commit, versions
 from .seeds import validation_users
 from .spaces import search_space, suggest
+from .statistics import interquartile_mean
 from .study import RUNS, describe_best, describe_trial, ended, write_study
 from .train import TrainConfig, train
 from .worlds import DEFAULT_ENV, check_env_id, check_options
@@ -261,12 +262,13 @@ def validation_score(
     users: int,
     first: int | None = None,
 ) -> float:
-    """Mean reward per user-step of an agent that needs no training, on the validation users."""
+    """Reward per user-step of an agent that needs no training: interquartile mean of users."""
     from driftrec import agents
 
     maker: Callable[[Any], Any] = partial(agents.make, agent, **options)
     seed = validation_users() if first is None else first
-    return float(evaluate(maker, env, users, seed, env_options, name=agent).score.mean())
+    score = evaluate(maker, env, users, seed, env_options, name=agent).score
+    return float(interquartile_mean(score[None]))
 
 
 def _train_config(config: TuneConfig, options: Mapping[str, Any], out: Path) -> TrainConfig:

@@ -90,7 +90,7 @@ def test_a_training_practises_before_it_pretrains(monkeypatch, tmp_path):
     monkeypatch.setenv("DRIFTREC_CACHE", str(tmp_path))
     asked = []
     monkeypatch.setattr(
-        "driftrec.agents.pretraining.practise_once", lambda *a: asked.append(a[3]) or []
+        "driftrec.agents.pretraining.practise_once", lambda *a, **k: asked.append(a[3]) or []
     )
     learner(practice_steps=USERS * STEPS * 3, pretrain_steps=USERS * STEPS).learn(USERS * STEPS)
     assert asked == [3]
