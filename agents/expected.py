@@ -153,13 +153,16 @@ class ExpectedReward(Head):
         """What adds most, in each slot."""
         with torch.no_grad():
             items, left, offer = self._candidates(output, slots)
-            vectors = embedding(items, output.features)
+            parts = (offer.share[..., 0], offer.odds, offer.earns, left)
+            share, odds, earns, free = (part[:, 0].contiguous().numpy() for part in parts)
+            vectors = embedding(items[:, 0], output.features)
             places = torch.empty(len(items), slots, dtype=torch.long)
             fill_slates(
-                *(
-                    part[:, 0].contiguous().numpy()
-                    for part in (offer.share[..., 0], offer.odds, offer.earns, left, vectors)
-                ),
+                share,
+                odds,
+                earns,
+                free,
+                vectors.numpy(),
                 np.float32(self.position),
                 np.float32(self.charge),
                 np.float32(_LEAST),
