@@ -52,9 +52,9 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
         practice_steps: user-steps that follow that fit, in whole episodes, in which users are shown
             the best that the interest knows and it learns from their answers
             (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
-        trial: whether practice ends with a trial of how far slates are spread and what it is worth
-            that a user stays (``driftrec.agents.trial``): eight more episodes of each user. Else
-            they begin where ``diversity`` and ``loyalty`` say.
+        trial: whether in the latter half of practice it is tried how far to spread slates and what
+            it is worth that a user stays (``driftrec.agents.trial``), where that holds eight
+            rollouts. Else these begin where ``diversity`` and ``loyalty`` say.
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 import numpy as np
@@ -18,7 +17,7 @@ from .output import Output
 from .policy import InterestAttentionPolicy
 from .reading import Memory
 from .tape import Episodes, played
-from .trial import try_settings
+from .trial import Trial
 
 _REMEMBERED = 8  # rollouts whose users are read, new ones among earlier ones
 _BATCH = 128  # users: new ones teach more than reading the same again
@@ -49,8 +48,8 @@ def practise(
         rollouts: episodes of each user of ``env``.
         generator: of the order in which users are read.
         first: the first rollout, where it has been played.
-        trial: whether settings of the slates are tried at the end (``driftrec.agents.trial``); not
-            where that would take more episodes than practice itself.
+        trial: whether settings of the slates are tried in the latter half, where that is long
+            enough (``driftrec.agents.trial``).
 
     Returns:
         Mean reward of a request in each rollout; users who left earn nothing.
@@ -61,9 +60,16 @@ def practise(
     books = Earned(worth)
     seen = deque[tuple[Tensor, ...]](maxlen=_REMEMBERED)
     earned = list[float]()
+    session = env.get_attr("session")[0]
+    tried = Trial(policy.network.head, session, rollouts // 2 if trial else 0)
+    before = rollouts - tried.rollouts
     for rollout in range(rollouts):
+        if rollout >= before:
+            tried.begin(rollout - before)
         episodes = play_best(policy, env, worth) if rollout or first is None else first
         earned.append(float(episodes.reward.mean()))
+        if rollout >= before:
+            tried.end(rollout - before, episodes.reward.mean(1).numpy())
         books.read(episodes)
         asked = episodes.request, episodes.time
         seen.append((episodes.slates, episodes.feedback, _read(episodes), *asked))
@@ -72,10 +78,6 @@ def practise(
             rows = torch.as_tensor(generator.permutation(len(answers[0]))[:batch])
             fit.update(*(part[rows] for part in answers))
         _settle(policy.network, books)
-    head = policy.network.head
-    if trial and rollouts >= math.prod(map(len, head.settings.values())):
-        session = env.get_attr("session")[0]
-        try_settings(head, session, lambda: play_best(policy, env, worth).reward.mean(1).numpy())
     return earned
 
 

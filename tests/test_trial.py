@@ -7,7 +7,7 @@ from driftrec.agents.expected import ExpectedReward
 from driftrec.agents.heads import HEADS
 from driftrec.agents.kept import practise_once
 from driftrec.agents.learners import make_learner
-from driftrec.agents.trial import try_settings
+from driftrec.agents.trial import Trial
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.worlds import make_batch
 
@@ -23,31 +23,55 @@ class Users:
         self.head, self.worth, self.served = head, worth, []
         self.seeds, self.episodes = np.array([5, 6]), np.array([3, 3])
 
-    def earned(self):
-        self.episodes += 1
-        self.served.append((*self.seeds.tolist(), *self.episodes.tolist()))
-        return np.full(2, self.worth(self.head.loyalty.item(), self.head.charge.item()))
+    def tried(self, rollouts):
+        trial = Trial(self.head, self, rollouts)
+        for number in range(trial.rollouts):
+            trial.begin(number)
+            now = self.head.loyalty.item(), self.head.charge.item()
+            self.served.append((*now, *self.episodes.tolist()))
+            self.episodes += 1
+            trial.end(number, np.full(2, self.worth(*now)))
+        return self.head.loyalty.item(), self.head.charge.item()
 
 
-@pytest.mark.parametrize(("loyalty", "charge"), [(0.5, 4.0), (1.5, 0.5), (0.5, 1.0)])
-def test_what_pays_is_kept_and_all_settings_meet_the_same_users(loyalty, charge):
-    head = ExpectedReward(4)
-    users = Users(head, lambda mine, d: -abs(mine - loyalty) - abs(d - charge))
-    assert try_settings(head, users, users.earned) == {"loyalty": loyalty, "charge": charge}
-    assert (head.loyalty.item(), head.charge.item()) == (loyalty, charge)
-    assert len(users.served) == COMBINATIONS and len(set(users.served)) == 1
+@pytest.mark.parametrize("pays", [(0.5, 4.0), (1.5, 0.5), (0.5, 1.0)])
+def test_what_pays_is_kept(pays):
+    users = Users(ExpectedReward(4), lambda *now: -abs(now[0] - pays[0]) - abs(now[1] - pays[1]))
+    assert users.tried(COMBINATIONS) == pytest.approx(pays)
+
+
+def test_all_settings_meet_the_same_users_and_take_turns_to_be_first():
+    users = Users(ExpectedReward(4), lambda *now: 0.0)
+    users.tried(2 * COMBINATIONS + 3)
+    assert len(users.served) == 2 * COMBINATIONS  # whole rounds
+    first, then = users.served[:COMBINATIONS], users.served[COMBINATIONS:]
+    assert {row[2:] for row in first} == {(3, 3)}
+    assert {row[2:] for row in then} == {(4, 4)}
+    assert len(set(first)) == COMBINATIONS
+    assert [row[:2] for row in first] == [row[:2] for row in then[::-1]]
 
 
 def test_a_level_is_judged_by_all_levels_of_the_others():
-    head = ExpectedReward(4)
     # the luckiest single combination is (1.5, 4), but at all other charges .5 earns more
-    users = Users(head, lambda mine, d: 2.2 if (mine, d) == (1.5, 4.0) else 1.0 + (mine == 0.5))
-    assert try_settings(head, users, users.earned)["loyalty"] == 0.5
+    worth = lambda *now: 2.2 if now == (1.5, 4.0) else 1.0 + (now[0] == 0.5)  # noqa: E731
+    assert Users(ExpectedReward(4), worth).tried(COMBINATIONS)[0] == 0.5
 
 
-def test_a_head_with_nothing_to_try_is_not_tried():
-    head = HEADS["plackett-luce"](4)
-    assert try_settings(head, None, lambda: pytest.fail("played")) == {}
+def test_a_few_who_spend_much_do_not_decide():
+    head = ExpectedReward(4)
+    trial = Trial(head, Users(head, None), COMBINATIONS)
+    for number in range(COMBINATIONS):
+        trial.begin(number)
+        usual = np.full(20, 1.0 + (head.charge.item() == 2.0))
+        usual[:2] = 500.0 * head.charge.item()
+        trial.end(number, usual)
+    assert head.charge.item() == 2.0
+
+
+@pytest.mark.parametrize("rollouts", [0, COMBINATIONS - 1])
+def test_there_is_none_where_practice_is_too_short(rollouts):
+    assert Trial(ExpectedReward(4), None, rollouts).rollouts == 0
+    assert Trial(HEADS["plackett-luce"](4), None, 100).rollouts == 0
 
 
 def practised(folder, rollouts, trial=True):
@@ -62,20 +86,14 @@ def practised(folder, rollouts, trial=True):
     return (head.loyalty.item(), head.charge.item()), session.episodes.tolist()
 
 
-def test_practice_ends_with_a_trial_which_is_kept_with_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "driftrec.agents.practice.try_settings",
-        lambda head, session, earned: (earned(), head.set({"loyalty": 0.5, "charge": 4.0})),
-    )
-    found = practised(tmp_path, COMBINATIONS)
-    assert found[0] == (0.5, 4.0)
+def test_practice_finds_settings_which_are_kept_with_it(tmp_path, monkeypatch):
+    found = practised(tmp_path, 2 * COMBINATIONS)
     monkeypatch.setattr(kept, "practise", lambda *a: pytest.fail("practised twice"))
-    assert practised(tmp_path, COMBINATIONS) == found
+    assert practised(tmp_path, 2 * COMBINATIONS) == found
 
 
-def test_there_is_none_where_it_is_not_wanted_or_practice_is_shorter(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "driftrec.agents.practice.try_settings", lambda *a: pytest.fail("tried anyway")
-    )
-    practised(tmp_path, COMBINATIONS - 1)
-    practised(tmp_path, COMBINATIONS, trial=False)
+@pytest.mark.parametrize(
+    ("rollouts", "trial"), [(2 * COMBINATIONS - 1, True), (2 * COMBINATIONS, False)]
+)
+def test_settings_stay_where_nothing_is_tried(tmp_path, rollouts, trial):
+    assert practised(tmp_path, rollouts, trial)[0] == (1.5, 2.0)
