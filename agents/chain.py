@@ -152,7 +152,9 @@ class InterestChain(nn.Module):
         joint = belief * (likelihood - peak[:, None, None]).exp()
         evidence = joint.sum((1, 2)).clamp_min(1e-30)
         belief = joint / evidence[:, None, None]
-        foreseen = torch.einsum("bkg,bgc,bkc->bk", weight, belief * each / total, odds)
+        # in two steps: how to take three at once would be thought over anew at every slate
+        foreseen = torch.einsum("bkc,bgc->bkg", odds, belief * each / total)
+        foreseen = torch.einsum("bkg,bkg->bk", foreseen, weight)
         steep = self.grade[0] * (-log_spread_of(self.grade)).exp()
         graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
         return Lesson(belief, evidence.log() + peak, taken * (1 + graded) - foreseen)

@@ -91,10 +91,13 @@ class OccasionLaw(nn.Module):
         self.fresh = nn.Parameter(torch.zeros(()))
         self.decay = nn.Parameter(torch.tensor(0.5))
         self.log_half_life = nn.Parameter(torch.tensor([6.0, 24.0]).log())  # of had, of news
+        self.dated = False  # whether any item comes out at some hour
+        self.register_load_state_dict_post_hook(_see_births)
 
     def tell_births(self, hours: npt.NDArray[np.float32]) -> None:
         """Says at which hour of the week [N] each item comes out, as the platform knows."""
         self.born.copy_(torch.as_tensor(hours))
+        _see_births(self)
 
     def after(
         self,
@@ -139,15 +142,25 @@ class OccasionLaw(nn.Module):
             there = occasion.lately.clamp_min(0)
             known = torch.zeros(*there.shape[:2], len(self.born))
             known = known.scatter_add(2, there, power * (occasion.lately >= 0))
-            born = self.born
         else:
             same = occasion.lately[:, :, None] == items[..., None]
             known = (same * power).sum(-1)
-            born = self.born[items.clamp_min(0)]
+        lift = self.familiar * known.log1p()
+        if self.dated:
+            lift = lift + self.fresh * self._new(occasion, items)
+        return _PULL * lift
+
+    def _new(self, occasion: Occasion, items: Tensor | None) -> Tensor:
+        """[B, T, L] how new items are: 1 when they come out, 0 where that is not known."""
+        born = self.born if items is None else self.born[items.clamp_min(0)]
         age = (_hour_of(occasion.time)[..., None] - born) % WEEK
         new = torch.exp2(-age * torch.exp(-self.log_half_life[1]))
         told = (born >= 0) & (occasion.time.abs().sum(-1, keepdim=True) > 0)
-        return _PULL * (self.familiar * known.log1p() + self.fresh * new.where(told, 0))
+        return new.where(told, 0)
+
+
+def _see_births(law: OccasionLaw, *_: object) -> None:
+    law.dated = bool((law.born >= 0).any())
 
 
 def _hour_of(time: Tensor) -> Tensor:

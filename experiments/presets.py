@@ -241,9 +241,9 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="ablations",
-            description="the flagship with one part taken away or added at a time; half an hour",
+            description="the flagship with one part taken away or added at a time; two hours",
             learners=tuple(
-                Learner(agent, "ppo", steps, {**BRIEF, **options}, variant=variant, seconds=35)
+                Learner(agent, "ppo", steps, {**PRETRAINED, **options}, 140, variant)
                 for variant, agent, steps, options in ABLATIONS
             ),
             baselines=(*BASELINES, Baseline("bayes-filter", seconds=60)),

@@ -20,7 +20,6 @@ from .files import check_writable
 from .grid import Job
 from .presets import (
     BASELINES,
-    BRIEF,
     BRIEFLY,
     PRETRAINED,
     Baseline,
@@ -140,14 +139,15 @@ FULL = Sweep(
 )
 
 # What the flagship is held against: every learned rival with its pretraining and its budget, every
-# tuned bandit, the filter. Several seeds, so that it is not one training that wins.
+# tuned bandit, the filter. Several seeds, so that it is not one training that wins. They share the
+# flagship's practice, which is kept.
 RIVALS = Sweep(
     base=replace(
         FULL.base,
         name="rivals",
         description="the flagship against every rival, three seeds, at the domains' own drift",
         learners=tuple(
-            Learner(agent, algo, BRIEFLY, BRIEF, seconds=35)
+            Learner(agent, algo, BRIEFLY, PRETRAINED, seconds=60)
             for agent, algo in (
                 ("interest-attention", "ppo"),
                 ("interest-attention", "reinforce"),
