@@ -16,7 +16,7 @@ SMALLER = {
     "02_drift_by_drift": {"users=40": "users=8", "users=24": "users=6"},
     "03_train_and_compare": {
         "steps=12_800": "steps=1_600",
-        '"pretrain_steps": 9_600': '"pretrain_steps": 800',
+        '"practice_steps": 51_200, "pretrain_steps": 6_400': '"pretrain_steps": 800',
         "num_envs=32": "num_envs=8",
         "validation_users=64": "validation_users=8",
         "users=100": "users=12",
@@ -30,7 +30,7 @@ SMALLER = {
     "05_your_own_catalogue": {
         "users=128": "users=16",
         "steps=12_800": "num_envs=8, steps=1_600",
-        '"pretrain_steps": 6_400': '"pretrain_steps": 800',
+        '"practice_steps": 12_800, "pretrain_steps": 6_400': '"pretrain_steps": 800',
         "validation_users=64": "validation_users=8",
     },
 }
