@@ -94,7 +94,9 @@ class Recommender:
             raise ValueError(f"folder must be a path, got {shown(folder)}")
         model, index = load(Path(folder))
         search = exact if index is None else Nearest(index)
-        return cls(model, search, states, precision, compiled, pruned)
+        served = cls(model, search, states, precision, compiled, pruned)
+        served.recommend("nobody", k=1)  # compiles what the first user would wait for
+        return served
 
     # --- what a service calls -------------------------------------------------------------------
 
