@@ -53,7 +53,7 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
             the best that the interest knows and it learns from their answers
             (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
         trial: whether in the latter half of practice it is tried how far to spread slates and what
-            it is worth that a user stays (``driftrec.agents.trial``), where that holds eight
+            it is worth that a user stays (``driftrec.agents.trial``), where that holds sixteen
             rollouts. Else these begin where ``diversity`` and ``loyalty`` say.
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.

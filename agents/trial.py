@@ -13,6 +13,8 @@ from driftrec.simulators.streams import Floats
 
 from .head import Head
 
+_ROUNDS = 2  # at least
+
 
 class Trial:
     """Serves the same users under every combination of a head's settings, and keeps the best.
@@ -33,14 +35,17 @@ class Trial:
         rollouts: how many there are at most.
 
     Attributes:
-        rollouts: how many the trial takes: as many whole rounds as fit.
+        rollouts: how many the trial takes: as many whole rounds as fit, or none where that is one,
+            from which chance would choose (some 128 users, whose rewards differ by as much as they
+            are).
     """
 
     def __init__(self, head: Head, session: Any, rollouts: int) -> None:
         self.head, self.session = head, session
         self._levels = list(head.settings.values())
         self._every = list(product(*map(range, map(len, self._levels))))
-        self.rollouts = rollouts - rollouts % len(self._every) if head.settings else 0
+        rounds = rollouts // len(self._every) if head.settings else 0
+        self.rollouts = rounds * len(self._every) if rounds >= _ROUNDS else 0
         self._now = self._every[0]
         self._earned: dict[tuple[int, ...], list[Floats]] = {place: [] for place in self._every}
         self._users: tuple[npt.NDArray[np.int64], ...] = ()

@@ -37,7 +37,7 @@ class Users:
 @pytest.mark.parametrize("pays", [(0.5, 4.0), (1.5, 0.5), (0.5, 1.0)])
 def test_what_pays_is_kept(pays):
     users = Users(ExpectedReward(4), lambda *now: -abs(now[0] - pays[0]) - abs(now[1] - pays[1]))
-    assert users.tried(COMBINATIONS) == pytest.approx(pays)
+    assert users.tried(2 * COMBINATIONS) == pytest.approx(pays)
 
 
 def test_all_settings_meet_the_same_users_and_take_turns_to_be_first():
@@ -54,13 +54,13 @@ def test_all_settings_meet_the_same_users_and_take_turns_to_be_first():
 def test_a_level_is_judged_by_all_levels_of_the_others():
     # the luckiest single combination is (1.5, 4), but at all other charges .5 earns more
     worth = lambda *now: 2.2 if now == (1.5, 4.0) else 1.0 + (now[0] == 0.5)  # noqa: E731
-    assert Users(ExpectedReward(4), worth).tried(COMBINATIONS)[0] == 0.5
+    assert Users(ExpectedReward(4), worth).tried(2 * COMBINATIONS)[0] == 0.5
 
 
 def test_a_few_who_spend_much_do_not_decide():
     head = ExpectedReward(4)
-    trial = Trial(head, Users(head, None), COMBINATIONS)
-    for number in range(COMBINATIONS):
+    trial = Trial(head, Users(head, None), 2 * COMBINATIONS)
+    for number in range(trial.rollouts):
         trial.begin(number)
         usual = np.full(20, 1.0 + (head.charge.item() == 2.0))
         usual[:2] = 500.0 * head.charge.item()
@@ -68,7 +68,7 @@ def test_a_few_who_spend_much_do_not_decide():
     assert head.charge.item() == 2.0
 
 
-@pytest.mark.parametrize("rollouts", [0, COMBINATIONS - 1])
+@pytest.mark.parametrize("rollouts", [0, 2 * COMBINATIONS - 1])
 def test_there_is_none_where_practice_is_too_short(rollouts):
     assert Trial(ExpectedReward(4), None, rollouts).rollouts == 0
     assert Trial(HEADS["plackett-luce"](4), None, 100).rollouts == 0
@@ -87,13 +87,13 @@ def practised(folder, rollouts, trial=True):
 
 
 def test_practice_finds_settings_which_are_kept_with_it(tmp_path, monkeypatch):
-    found = practised(tmp_path, 2 * COMBINATIONS)
+    found = practised(tmp_path, 4 * COMBINATIONS)
     monkeypatch.setattr(kept, "practise", lambda *a: pytest.fail("practised twice"))
-    assert practised(tmp_path, 2 * COMBINATIONS) == found
+    assert practised(tmp_path, 4 * COMBINATIONS) == found
 
 
 @pytest.mark.parametrize(
-    ("rollouts", "trial"), [(2 * COMBINATIONS - 1, True), (2 * COMBINATIONS, False)]
+    ("rollouts", "trial"), [(4 * COMBINATIONS - 1, True), (4 * COMBINATIONS, False)]
 )
 def test_settings_stay_where_nothing_is_tried(tmp_path, rollouts, trial):
     assert practised(tmp_path, rollouts, trial)[0] == (1.5, 2.0)
