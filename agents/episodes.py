@@ -54,7 +54,8 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
             (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
         trial: whether in the latter half of practice it is tried how far to spread slates and what
             it is worth that a user stays (``driftrec.agents.trial``), where that holds sixteen
-            rollouts. Else these begin where ``diversity`` and ``loyalty`` say.
+            rollouts. Else these begin where ``diversity`` and ``loyalty`` say, as where one of them
+            is given (``make_learner``).
         epsilon: to fit the interest by differentially private steps that spend no more than this
             (``driftrec.agents.privatefit``); None for the plain fit.
         delta: probability with which that may fail; None: a tenth of one over the users.

@@ -30,6 +30,9 @@ ITEM_OPTIONS = ("text", "text_width", "fused", "items")
 
 _TABLES = {"log": ItemTable.of, "catalogue": ItemTable.of_catalogue}
 
+TRIED = {"diversity", "loyalty"}
+"""Options of the network that a trial would overrule: there is none where one of them is given."""
+
 SEARCH: Space = {"diversity": Range(0.0, 3.0), "loyalty": Range(0.0, 2.0)}
 """Which options of all networks are worth tuning."""
 
@@ -78,6 +81,8 @@ def make_learner(
     given = network_options(agent, options)
     config = network.Config(**{**shape, **given})
     options = {name: value for name, value in options.items() if name not in given}
+    if TRIED & given.keys():
+        options.setdefault("trial", False)
     if options.get("epsilon") is not None and items == "log":
         raise ValueError(
             "items must be catalogue with an epsilon, got log: vectors and popularity that come "

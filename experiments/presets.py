@@ -195,7 +195,7 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
         BRIEFLY,
         {"head": "plackett-luce", "diversity": 1.0, "sharpness": 2.0},
     ),
-    ("no spread", "interest-attention", BRIEFLY, {"diversity": 0.0, "trial": False}),
+    ("no spread", "interest-attention", BRIEFLY, {"diversity": 0.0}),
     ("log and practice alone", "interest-attention", 12_800, {"pretrain_rate": 0.0}),
     ("told utilities", "interest-attention", 64_000, TOLD),
     ("no pretraining", "interest-attention", BRIEFLY, {"pretrain_steps": 0}),

@@ -97,3 +97,18 @@ def test_practice_finds_settings_which_are_kept_with_it(tmp_path, monkeypatch):
 )
 def test_settings_stay_where_nothing_is_tried(tmp_path, rollouts, trial):
     assert practised(tmp_path, rollouts, trial)[0] == (1.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "tried"),
+    [
+        ({}, True),
+        ({"diversity": 2.0}, False),
+        ({"loyalty": 0.0}, False),
+        ({"diversity": 1.0, "trial": True}, True),
+        ({"trial": False}, False),
+    ],
+)
+def test_nothing_is_tried_against_who_says_how_it_shall_be(options, tried):
+    env = BatchVecEnv(make_batch("driftrec/DriftingInterest-v0", 4, {"horizon": 5, "history": 6}))
+    assert make_learner("interest-attention", "ppo", env, **options).trial is tried
