@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from .chain import InterestChain, log_odds_of, log_spread_of
-from .greedy import fill_slates
+from .greedy import DEEP, fill_slates
 from .head import Draw, Head
 from .output import Output
 from .slate import UNAVAILABLE, draw_one, entropy
@@ -22,7 +22,6 @@ _PROMISING = 400  # items that somebody may want most, of which the candidates a
 _CANDIDATES = 120  # items among which a slate is made: a third good alone, the others beside them
 _LEAST = 1e-3  # gain, in mean worths, below which items are told apart by less than its log
 _NEVER = 2 * UNAVAILABLE  # a slate that is short of items holds others, none of them twice
-_DEEP = 15.0  # from where on log softplus(-x) is -x
 _MOST = 30.0  # log-odds; sums of exp of many more overflow
 
 
@@ -320,5 +319,5 @@ def earns_at(foreseen: Tensor, law: Tensor) -> Tensor:
 def _log(gain: Tensor) -> Tensor:
     """The log of a gain of any sign: an item that costs something still ranks by how much."""
     part = gain / _LEAST
-    small = torch.where(part > -_DEEP, softplus(part.clamp_min(-_DEEP)).log(), part)
+    small = torch.where(part > -DEEP, softplus(part.clamp_min(-DEEP)).log(), part)
     return small + math.log(_LEAST)

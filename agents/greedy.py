@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from driftrec.simulators.kernels import summing
 from driftrec.simulators.streams import Floats
 
-# Sums whose order is the compiler's, the same for every user: for SIMD.
-_compiled = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
-
 _ONE, _ZERO = np.float32(1), np.float32(0)
-_DEEP = np.float32(15)  # from where on log softplus(-x) is -x, and softplus(x) is x
+DEEP = 15.0  # from where on log softplus(-x) is -x, and softplus(x) is x
 
 
-@_compiled
+@summing
 def fill_slates(
     share: Floats,
     odds: Floats,
@@ -79,11 +76,11 @@ def fill_slates(
                 nearest[j] = max(nearest[j], alike)
 
 
-@_compiled
+@summing
 def _log(part: np.float32) -> np.float32:
     """The log of a gain of any sign, as in ``expected``."""
-    if part < -_DEEP:
+    if part < -DEEP:
         return part
-    if part > _DEEP:
+    if part > DEEP:
         return np.log(part)
     return np.log(np.log1p(np.exp(part)))

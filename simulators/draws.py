@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numba import njit
+
+from .kernels import Real, compiled
 
 if TYPE_CHECKING:
     from .streams import Floats, Keys
 
-Real: TypeAlias = float | np.float32
 Stock: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-compiled = njit(cache=True, error_model="numpy", nogil=True)
 
 _ONE, _HALF, _QUARTER = np.float32(1), np.float32(0.5), np.float32(0.25)
 _BELOW_ONE = np.float32(1 - 2**-24)

@@ -20,7 +20,7 @@ Place: TypeAlias = int | np.uint32
 
 compiled = njit(cache=True, error_model="numpy", nogil=True)
 # Sums whose order is the compiler's, the same for every user: for SIMD.
-_summing = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+summing = njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 
 _ZERO, _ONE, _TWO_PI = np.float32(0), np.float32(1), np.float32(2 * np.pi)
 _NEVER = np.float32(-np.inf)
@@ -28,7 +28,7 @@ _LEAST = np.float32(1e-12)  # a shorter vector has no direction
 REMAINDER = np.uint32(1023)  # ids of items are told apart by their low bits first
 
 
-@_summing
+@summing
 def _dot(a: Floats, i: Place, b: Floats, j: Place, size: int) -> Real:
     total = _ZERO
     for d in range(size):
