@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,20 +13,16 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from .chain import InterestChain, log_odds_of, log_spread_of
-from .greedy import DEEP, fill_slates
+from .filling import DEEP, fill_slates
 from .head import Draw, Head
 from .output import Output
-from .slate import UNAVAILABLE, draw_one, entropy
+from .slate import UNAVAILABLE, entropy
 
 _PROMISING = 400  # items that somebody may want most, of which the candidates are some
 _CANDIDATES = 120  # items among which a slate is made: a third good alone, the others beside them
 _LEAST = 1e-3  # gain, in mean worths, below which items are told apart by less than its log
 _NEVER = 2 * UNAVAILABLE  # a slate that is short of items holds others, none of them twice
 _MOST = 30.0  # log-odds; sums of exp of many more overflow
-
-
-Pick = Callable[[Tensor, int], Tensor]
-"""Names a place [B, T] by log-odds [B, T, L] and the slot's number."""
 
 
 @dataclass
@@ -135,39 +131,41 @@ class ExpectedReward(Head):
 
     def draw(self, output: Output, slots: int, sharp: Tensor | float = 1.0) -> Draw:
         """One slot after the other, among the candidates."""
-        sharp = sharp[:, None] if isinstance(sharp, Tensor) else sharp
-        chosen = list[Tensor]()
-
-        def pick(log_odds: Tensor, slot: int) -> Tensor:
-            log_share = (log_odds * sharp).log_softmax(-1)
-            place = draw_one(log_share.exp())
-            mine = log_share.gather(-1, place[..., None])[:, 0, 0]
-            chosen.append(mine.where(mine > UNAVAILABLE / 2, 0))
-            return place
-
-        slates = self._fill(output, slots, pick)
-        return Draw(slates, torch.stack(chosen, 1), output.value[:, :0])
+        level = 1 - torch.rand(len(output.value), slots)
+        slates, log_odds, total = self._fill(output, level, sharp)
+        chosen = (log_odds - total).where(log_odds > UNAVAILABLE / 2, 0)
+        return Draw(slates, chosen, output.value[:, :0])
 
     def best(self, output: Output, slots: int) -> Tensor | None:
         """What adds most, in each slot."""
-        with torch.no_grad():
-            items, left, offer = self._candidates(output, slots)
-            parts = (offer.share[..., 0], offer.odds, offer.earns, left)
-            share, odds, earns, free = (part[:, 0].contiguous().numpy() for part in parts)
-            vectors = embedding(items[:, 0], output.features)
-            places = torch.empty(len(items), slots, dtype=torch.long)
-            fill_slates(
-                share,
-                odds,
-                earns,
-                free,
-                vectors.numpy(),
-                np.float32(self.position),
-                np.float32(self.charge),
-                np.float32(_LEAST),
-                places.numpy(),
-            )
-            return items[:, 0].gather(-1, places)
+        return self._fill(output, torch.zeros(len(output.value), slots), 1.0)[0]
+
+    @torch.no_grad()
+    def _fill(
+        self, output: Output, level: Tensor, sharp: Tensor | float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, K] slates at the only request, their log-odds, and those of anything there."""
+        items, left, offer = self._candidates(output, level.shape[1])
+        parts = (offer.share[..., 0], offer.odds, offer.earns, left)
+        share, odds, earns, free = (part[:, 0].contiguous().numpy() for part in parts)
+        vectors = embedding(items[:, 0], output.features)
+        places = torch.empty(level.shape, dtype=torch.long)
+        log_odds, total = torch.empty(level.shape), torch.empty(level.shape)
+        sharp = (output.sharpness * torch.as_tensor(sharp)).expand(len(items), 1)
+        fill_slates(
+            share,
+            odds,
+            earns,
+            free,
+            vectors.numpy(),
+            *(np.float32(number) for number in (self.position, self.charge, _LEAST)),
+            sharp[:, 0].contiguous().numpy(),
+            level.numpy(),
+            places.numpy(),
+            log_odds.numpy(),
+            total.numpy(),
+        )
+        return items[:, 0].gather(-1, places), log_odds, total
 
     def log_probability(self, output: Output, slates: Tensor, proto: Tensor) -> Tensor:
         """Given the slots above, among the candidates and what was shown."""
@@ -176,49 +174,22 @@ class ExpectedReward(Head):
         mine = output.to_be_had(torch.zeros(slates.shape), slates)
         left = torch.cat((left.masked_fill(shown, _NEVER), mine), -1)
         start = items.shape[-1]
-        chosen = list[Tensor]()
-
-        def pick(log_odds: Tensor, slot: int) -> Tensor:
-            mine = log_odds[..., start + slot]
-            chosen.append((mine - log_odds.logsumexp(-1)).where(mine > UNAVAILABLE / 2, 0))
-            return torch.full(slates.shape[:2], start + slot)
-
         items = torch.cat((items, slates), -1)
         offer = self._offer(output, *_utility(output, items))
-        self._pick_all(output, items, offer, left, slates.shape[-1], pick)
-        return torch.stack(chosen, -1)
-
-    def _fill(self, output: Output, slots: int, pick: Pick) -> Tensor:
-        """[B, K] slates at the only request, of what ``pick`` names."""
-        items, left, offer = self._candidates(output, slots)
-        places = self._pick_all(output, items, offer, left, slots, pick)
-        return items.gather(-1, places)[:, 0]
-
-    def _pick_all(
-        self,
-        output: Output,
-        items: Tensor,
-        offer: _Offer,
-        left: Tensor,
-        slots: int,
-        pick: Pick,
-    ) -> Tensor:
-        """[B, T, K] places among the ``items`` [B, T, L] on offer, a slot after the other."""
-        vectors = embedding(items, output.features)
-        nearest = torch.zeros(items.shape)
-        total, earned, places = torch.ones(()), torch.zeros(()), list[Tensor]()
-        for slot in range(slots):
+        vectors, nearest = embedding(items, output.features), torch.zeros(items.shape)
+        total, earned, chosen = torch.ones(()), torch.zeros(()), list[Tensor]()
+        for slot in range(slates.shape[-1]):
             looked_at = (slot * self.position).exp()
             gain = _log(offer.adds(total, earned, looked_at))
             log_odds = output.sharpness * (gain - self.charge * nearest) + left
-            place = pick(log_odds, slot)[..., None]
-            places.append(place)
-            left = left.scatter(-1, place, _NEVER)
-            above = vectors.gather(2, place[..., None].expand(-1, -1, -1, vectors.shape[-1]))
-            nearest = torch.maximum(nearest, (vectors @ above.mT)[..., 0])
-            odds, earns = offer.at(place)
-            total, earned = total + looked_at * odds, earned + looked_at * earns
-        return torch.cat(places, -1)
+            taken = slice(start + slot, start + slot + 1)
+            mine = log_odds[..., taken.start]
+            chosen.append((mine - log_odds.logsumexp(-1)).where(mine > UNAVAILABLE / 2, 0))
+            left[..., taken] = _NEVER
+            nearest = torch.maximum(nearest, (vectors @ vectors[:, :, taken].mT)[..., 0])
+            total = total + looked_at * offer.odds[..., taken]
+            earned = earned + looked_at * offer.earns[..., taken]
+        return torch.stack(chosen, -1)
 
     @torch.no_grad()
     def _candidates(self, output: Output, slots: int) -> tuple[Tensor, Tensor, _Offer]:

@@ -27,7 +27,7 @@ _SLATES = (
     "diversity",
     "earned",
     "expected",
-    "greedy",
+    "filling",
     "head",
     "heads",
     "output",

@@ -43,7 +43,7 @@ class EpisodeReinforce(EpisodeAlgorithm):
         *args: Any,
         top_k_correction: bool = False,
         ratio_cap: float = 10.0,
-        share: float = 0.5,
+        share: float = 0.25,
         **kwargs: Any,
     ) -> None:
         if not ratio_cap >= 1:

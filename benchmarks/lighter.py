@@ -5,9 +5,9 @@
     python benchmarks/lighter.py --out results/lighter.json --backbone smollm2 --steps 0
 
 The small user model is the default one (two layers of 64 dimensions); the others read slates with a
-frozen language model in its place (``driftrec train --backbone``). Each is trained for --steps
-user-steps, four fifths of them on the simulator's teacher, then made lighter by each flag of
-``Recommender.load``.
+frozen language model in its place (``driftrec train --backbone``). Each is trained as the presets
+do, by PPO for --steps user-steps after a practice of ten times as many, then made lighter by each
+flag of ``Recommender.load``.
 
 ``size`` in MB is that of the user model on disk, without its items; ``zipped`` the same compressed,
 which is where pruned weights count. ``p50`` and ``p99`` are CPU milliseconds on one thread of
@@ -47,6 +47,7 @@ from driftrec.agents.transfer import OF_ITEMS  # noqa: E402
 from driftrec.envs.sb3 import BatchVecEnv  # noqa: E402
 from driftrec.experiments.evaluate import evaluate  # noqa: E402
 from driftrec.experiments.files import write_json  # noqa: E402
+from driftrec.experiments.presets import PRETRAINED  # noqa: E402
 from driftrec.experiments.runs import git_commit, versions  # noqa: E402
 from driftrec.experiments.seeds import test_users, train_users  # noqa: E402
 
@@ -95,7 +96,7 @@ def trained(backbone: str, steps: int, work: Path) -> Any:
     if file.exists():
         return load_learner(str(file), env)
     given = {"backbone": backbone} if backbone else {}
-    taught = {"pretrain_steps": steps * 4 // 5, "privileged": True}
+    taught = {**PRETRAINED, "practice_steps": 10 * steps, "pretrain_steps": steps // 2}
     learner = make_learner("interest-attention", "ppo", env, seed=0, **taught, **given)
     env.seed(train_users(0))
     if steps:

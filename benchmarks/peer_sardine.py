@@ -63,6 +63,7 @@ def flagship(out: Path, name: str, seed: int) -> TrainConfig:
             "sharpness": 6.0,
             "reward_unit": 10.0,
             "learning_rate": 1e-3,
+            "n_epochs": 2,  # nothing was practised before
         },
         validations=4,
         validation_users=64,

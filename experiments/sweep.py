@@ -145,7 +145,7 @@ RIVALS = Sweep(
     base=replace(
         FULL.base,
         name="rivals",
-        description="the flagship against every rival, three seeds, at the domains' own drift",
+        description="the flagship against every rival, five seeds, at the domains' own drift",
         learners=tuple(
             Learner(agent, algo, BRIEFLY, PRETRAINED, seconds=60)
             for agent, algo in (
@@ -158,7 +158,7 @@ RIVALS = Sweep(
                 ("mlp", "ppo"),
             )
         ),
-        training_seeds=(1, 2, 3),
+        training_seeds=(1, 2, 3, 4, 5),
         validations=3,
     ),
     envs=FULL.envs[::-1],

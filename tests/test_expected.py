@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -108,12 +109,49 @@ def test_likeness_is_charged():
     assert head(charge=8.0).best(said, 2)[0].tolist() == [0, 2]
 
 
+def many(items, charge):
+    return output(users=40, beliefs=5, items=items, size=8), head(charge, 0.7, size=8)
+
+
 @pytest.mark.parametrize("items", [6, 150, 600])
 @pytest.mark.parametrize("charge", [0.0, 2.0])
-def test_compiled_slates_are_the_likeliest_of_those_that_are_drawn(items, charge):
-    said, made = output(users=40, beliefs=5, items=items, size=8), head(charge, 0.7, size=8)
-    likeliest = made._fill(said, 5, lambda log_odds, slot: log_odds.argmax(-1))
-    assert torch.equal(made.best(said, 5), likeliest)
+def test_slates_are_drawn_as_likely_as_they_are_said_to_be(items, charge):
+    said, made = many(items, charge)
+    drawn = made.draw(said, 5)
+    again = made.log_probability(said, drawn.slates[:, None], drawn.proto)[:, 0]
+    assert torch.allclose(drawn.log_probability, again, atol=2e-4)
+
+
+@pytest.mark.parametrize("items", [6, 150, 600])
+@pytest.mark.parametrize("charge", [0.0, 2.0])
+def test_nothing_is_likelier_in_a_slot_than_what_is_best(items, charge):
+    said, made = many(items, charge)
+    best, generator = made.best(said, 5), torch.Generator().manual_seed(0)
+    no_less = []
+
+    def at(slates):
+        with torch.no_grad():
+            return made.log_probability(said, slates[:, None], torch.zeros(0))[:, 0]
+
+    highest = at(best) + 1e-4
+    for slot in 4 * list(range(5)):
+        other = best.clone()
+        other[:, slot] = torch.randint(items, (len(best),), generator=generator)
+        twice = (other[:, :slot] == other[:, slot, None]).any(1)
+        no_less.append(twice | (at(other)[:, slot] <= highest[:, slot]))
+    share = torch.stack(no_less).float().mean().item()
+    assert share == 1 if items <= 120 else share > 0.99  # what is no candidate may be better
+
+
+def test_slates_come_as_often_as_their_probability_says():
+    said, made = output(users=1, items=4), head(charge=1.5, loyalty=0.5)
+    parts = {name: getattr(said, name) for name in ("query", "weight", "value")}
+    alike = {name: part.expand(20_000, *part.shape[1:]) for name, part in parts.items()}
+    drawn = made.draw(replace(said, **alike), 2).slates
+    for slate in permutations(range(4), 2):
+        share = (drawn == torch.tensor(slate)).all(1).float().mean().item()
+        log_prob = made.log_probability(said, torch.tensor(slate)[None, None], torch.zeros(0))
+        assert share == pytest.approx(log_prob.sum().exp().item(), abs=0.012)
 
 
 def test_among_many_items_candidates_are_those_that_count():
