@@ -47,12 +47,20 @@ class Law:
         follow: [C, C] share of a passing interest that lasts, or is succeeded by another.
         own: [G, C] share that is succeeded by what is typical of the lasting interest.
         leak: share of users whose lasting interest changes.
+        lasting: [G, F] what the interests add to log-odds per unit of an item's vector, and
+            ``passing`` [C, F].
     """
 
     start: Tensor
     follow: Tensor
     own: Tensor
     leak: Tensor
+    lasting: Tensor
+    passing: Tensor
+
+    def lift(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., K, G] and [..., K, C], what the interests add to utilities of items [..., K, F]."""
+        return embedding @ self.lasting.T, embedding @ self.passing.T
 
 
 class InterestChain(nn.Module):
@@ -79,6 +87,7 @@ class InterestChain(nn.Module):
         super().__init__()
         size = features.shape[1]
         self.shape = (lasting, passing)
+        self.fixed: Law | None = None
         self.lasting = nn.Parameter(torch.zeros(lasting, size))
         self.passing = nn.Parameter(_clusters(features, passing))
         self.log_gain = nn.Parameter(torch.zeros(2))
@@ -107,11 +116,6 @@ class InterestChain(nn.Module):
     def start(self) -> Tensor:
         """[G, C] belief about a user of whom nothing is known."""
         return (_PACE * self.prior).flatten().softmax(0).view(self.shape)
-
-    def lift(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """[..., K, G] and [..., K, C], what the interests add to utilities of items [..., K, F]."""
-        lasting, passing = self.pull()
-        return embedding @ lasting.T, embedding @ passing.T
 
     def learn(
         self,
@@ -142,30 +146,37 @@ class InterestChain(nn.Module):
         odds = passing.exp()
         total = weight.mT @ odds + (self.outside - top)[..., None].exp()  # [B, G, C]
         own = (taken * (utility - top)).sum(1)[:, None, None]
-        match = torch.einsum("bk,bkg->bg", taken, lasting)[:, :, None]
-        match = match + torch.einsum("bk,bkc->bc", taken, passing)[:, None] + own
+        match = lasting.mT @ taken[..., None] + taken[:, None] @ passing + own
         chosen = match + none * (self.outside - top)[..., None] - each * total.log()
-        error = self._error(grade, taken, each, (match + count * top[..., None]) / each)
-        density = error - 2 * softplus(error) - log_spread_of(self.grade)
+        spread = log_spread_of(self.grade)
+        finer = (-spread).exp()
+        log_odds = (taken * log_odds_of(grade)).sum(1)[:, None, None] / each
+        foreseen = self.grade[0] * (match + count * top[..., None]) / each + self.grade[1]
+        error = (log_odds - foreseen) * finer  # of a grade's log-odds, in spreads
+        density = error - 2 * softplus(error) - spread
         likelihood = chosen + (1 - none) * density
         peak = likelihood.detach().flatten(1).amax(1)
         joint = belief * (likelihood - peak[:, None, None]).exp()
         evidence = joint.sum((1, 2)).clamp_min(1e-30)
         belief = joint / evidence[:, None, None]
-        # in two steps: how to take three at once would be thought over anew at every slate
-        foreseen = torch.einsum("bkc,bgc->bkg", odds, belief * each / total)
-        foreseen = torch.einsum("bkg,bkg->bk", foreseen, weight)
-        steep = self.grade[0] * (-log_spread_of(self.grade)).exp()
+        foreseen = (odds @ (belief * each / total).mT * weight).sum(2)
+        steep = self.grade[0] * finer
         graded = steep * (belief * torch.tanh(error / 2)).sum((1, 2))[:, None] / each[:, 0]
         return Lesson(belief, evidence.log() + peak, taken * (1 + graded) - foreseen)
 
+    def fix(self) -> None:
+        """Keeps the law as it is now, for users who are served and not learned from."""
+        self.fixed = self.law()
+
     def law(self) -> Law:
         """What follows what, to be made once for many slates."""
+        if self.fixed is not None:
+            return self.fixed
         start, (lasts, typical, changes) = self.start(), torch.sigmoid(self.change)
         follow = (1 - lasts) * (1 - typical) * (_PACE * self.follow).softmax(1)
         follow = follow + lasts * torch.eye(len(follow))
         own = (1 - lasts) * typical * start / start.sum(1, keepdim=True)
-        return Law(start, follow, own, changes + _LEAK)
+        return Law(start, follow, own, changes + _LEAK, *self.pull())
 
     def move(self, belief: Tensor, law: Law) -> Tensor:
         """[B, G, C] what is believed of the next request, after one."""
@@ -177,12 +188,6 @@ class InterestChain(nn.Module):
     def spread(self) -> Tensor:
         """Scale of the logistic noise in the log-odds of a grade."""
         return log_spread_of(self.grade).exp()
-
-    def _error(self, grade: Tensor, taken: Tensor, each: Tensor, utility: Tensor) -> Tensor:
-        """[B, G, C] of a grade's log-odds, in spreads, by the utility of what was taken."""
-        log_odds = (taken * log_odds_of(grade)).sum(1)[:, None, None] / each
-        foreseen = self.grade[0] * utility + self.grade[1]
-        return (log_odds - foreseen) * (-log_spread_of(self.grade)).exp()
 
 
 def log_spread_of(grade: Tensor) -> Tensor:

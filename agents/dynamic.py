@@ -83,11 +83,11 @@ class DynamicInterest(nn.Module):
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
         # taken apart at once: the gradient of a slice is as large as the whole
         answers = (pull, known, seen.shown, seen.taken, seen.feedback)
-        parts = (seen.embedding, *self.chain.lift(seen.embedding), *answers)
+        parts = (seen.embedding, *law.lift(seen.embedding), *answers)
         for items, lasting, passing, pulled, known, shown, taken, grade in zip(
             *(part.unbind(1) for part in parts), strict=True
         ):
-            recalled = torch.einsum("s,bsf->bf", GAIN * self.read, memory) + pulled
+            recalled = (GAIN * self.read) @ memory + pulled
             utility = (items @ recalled[..., None])[..., 0] + known
             lesson = self.chain.learn(belief, (lasting, passing), utility, shown, taken, grade)
             belief = self.chain.move(lesson.belief, law)

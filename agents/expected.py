@@ -151,15 +151,18 @@ class ExpectedReward(Head):
         vectors = embedding(items[:, 0], output.features)
         places = torch.empty(level.shape, dtype=torch.long)
         log_odds, total = torch.empty(level.shape), torch.empty(level.shape)
-        sharp = (output.sharpness * torch.as_tensor(sharp)).expand(len(items), 1)
+        scale = np.empty((len(items), 1), np.float32)
+        scale[:] = output.sharpness.item() * np.asarray(sharp)
         fill_slates(
             share,
             odds,
             earns,
             free,
             vectors.numpy(),
-            *(np.float32(number) for number in (self.position, self.charge, _LEAST)),
-            sharp[:, 0].contiguous().numpy(),
+            np.float32(self.position.item()),
+            np.float32(self.charge.item()),
+            np.float32(_LEAST),
+            scale[:, 0],
             level.numpy(),
             places.numpy(),
             log_odds.numpy(),

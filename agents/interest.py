@@ -82,8 +82,8 @@ class DeltaMemory(nn.Module):
         """
         alarm = self.alarm if self.surprise else torch.zeros_like(self.alarm)
         gate = torch.sigmoid(self.keep + alarm * surprise[:, None])
-        moved = torch.einsum("bk,bkf->bf", error, embedding)
-        return gate[..., None] * memory + self.rate.exp()[:, None] * moved[:, None]
+        moved = error[:, None] @ embedding
+        return gate[..., None] * memory + self.rate.exp()[:, None] * moved
 
 
 class _Scan(torch.autograd.Function):

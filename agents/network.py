@@ -178,8 +178,9 @@ class Network(nn.Module, ABC):
         return self.sharpness * (self.item_bias + POPULAR * self.popular * self.average)
 
     def fix_items(self) -> None:
-        """Keeps item vectors and biases as they are now: to serve from a large catalogue."""
+        """Keeps what follows from the weights alone as it is now: to serve, and not to learn."""
         with torch.no_grad():
+            self.interest.chain.fix()
             self.fixed = self.embedding.clone(), self.bias.clone(), self.perceived.clone()
 
     def forward(
@@ -332,7 +333,7 @@ class Network(nn.Module, ABC):
         value = self.value(torch.cat((hidden, interest.vector), -1))[..., 0]
         share = interest.belief.sum(2)  # [B, T, C]
         given = interest.belief / share.clamp_min(_VAGUE)[:, :, None]
-        query = torch.einsum("btgc,gf->btcf", given, self.lasting_pull) + self.passing_pull
+        query = given.mT @ self.lasting_pull + self.passing_pull
         weight = self.weigh(hidden, share)
         if self.config.vectors == 1:
             query = (weight.softmax(-1)[..., None] * query).sum(2, keepdim=True)
@@ -341,7 +342,7 @@ class Network(nn.Module, ABC):
             likely = self.likeliest(weight) if likely is None else likely
             weight = weight.gather(-1, likely)
             query = query.gather(2, likely[..., None].expand(-1, -1, -1, query.shape[-1]))
-        recalled = torch.einsum("s,btsf->btf", GAIN * self.read, interest.memories)
+        recalled = (GAIN * self.read) @ interest.memories
         shared = recalled + self.interest.occasion.pull(interest.occasion).detach()
         shared = shared + self.vector(hidden)
         return Output(

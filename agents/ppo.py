@@ -18,7 +18,7 @@ class EpisodePPO(EpisodeAlgorithm):
     """PPO (Schulman et al., 2017) with a ratio and an advantage per slot.
 
     Args:
-        n_epochs: passes over the episodes of one rollout; after practice a second one gains nothing.
+        n_epochs: passes over the episodes of one rollout; after practice a second gains nothing.
         share: of an episode's requests, drawn anew for each update, that it learns from; what is
             not read out costs little.
         clip_range: c of the clipped surrogate.

@@ -32,7 +32,7 @@ def chain(items=9, size=3):
 def learn(made, belief, embedding, utility, grade):
     shown = torch.ones_like(grade)
     with torch.no_grad():
-        return made.learn(belief, made.lift(embedding), utility, shown, (grade > 0).float(), grade)
+        return made.learn(belief, made.law().lift(embedding), utility, shown, (grade > 0).float(), grade)
 
 
 def share(made, belief, embedding, utility):
@@ -95,7 +95,7 @@ def test_blame_is_the_gradient_of_the_evidence_in_each_utility():
     made, features = made.double(), features.double()
     for grade in ([0.0, 0.3, 0.0], [0.0, 0.0, 0.0], [0.6, 0.0, 0.9]):
         answer = torch.tensor([grade]).double()
-        lift = made.lift(features[None, :3])
+        lift = made.law().lift(features[None, :3])
         lesson = made.learn(
             made.start()[None],
             lift,
@@ -127,7 +127,7 @@ def test_an_empty_slate_teaches_nothing():
     made, _ = chain()
     belief, nothing = made.start().detach()[None], torch.zeros(1, 3)
     with torch.no_grad():
-        lesson = made.learn(belief, made.lift(torch.zeros(1, 3, 3)), *[nothing] * 4)
+        lesson = made.learn(belief, made.law().lift(torch.zeros(1, 3, 3)), *[nothing] * 4)
     torch.testing.assert_close(lesson.belief, belief)
     assert lesson.evidence.item() == pytest.approx(0, abs=1e-6) and not lesson.blame.any()
 
