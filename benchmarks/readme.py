@@ -3,8 +3,9 @@
     python benchmarks/readme.py
 
 A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->``,
-``<!-- advantages NAME -->``, ``<!-- rivals NAME -->`` or ``<!-- gate -->`` and ``<!-- end -->`` is
-written anew from ``results/NAME/report.md`` or ``results/gate.json``; all else is left as it is.
+``<!-- advantages NAME -->``, ``<!-- rivals NAME -->``, ``<!-- gate -->`` or ``<!-- lighter -->``
+and ``<!-- end -->`` is written anew from ``results/NAME/report.md``, ``results/gate.json`` or
+``results/lighter.json``; all else is left as it is.
 """
 
 from __future__ import annotations
@@ -65,13 +66,31 @@ def gate() -> str:
     return summary(json.loads((ROOT / "results/gate.json").read_text())["reports"])
 
 
+def lighter() -> str:
+    """The table of what user models cost, made lighter by each flag."""
+    models = json.loads((ROOT / "results/lighter.json").read_text())["models"]
+    lines = [
+        "| user model | | MB | p50 ms | p99 ms | same ten | score | lost |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for model, found in models.items():
+        for flags, row in found["rows"].items():
+            score = f"{row['score']:.2f}" if "score" in row else "-"
+            lost = f"{row['lost']:.3f} ± {row['+-']:.3f}" if "score" in row else "-"
+            cost = f"{row['size']:.1f} | {row['p50']:.1f} | {row['p99']:.1f}"
+            lines.append(
+                f"| {model} | {flags} | {cost} | {row['overlap']:.3f} | {score} | {lost} |"
+            )
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The text with its blocks written anew."""
 
     def block(match: re.Match[str]) -> str:
         start, kind, name, end = match.groups()
-        if kind == "gate":
-            return f"{start}{gate()}\n{end}"
+        if kind in ("gate", "lighter"):
+            return f"{start}{gate() if kind == 'gate' else lighter()}\n{end}"
         report = (ROOT / "results" / name / "report.md").read_text(encoding="utf-8")
         makers = {
             "findings": findings,
