@@ -32,7 +32,8 @@ def chain(items=9, size=3):
 def learn(made, belief, embedding, utility, grade):
     shown = torch.ones_like(grade)
     with torch.no_grad():
-        return made.learn(belief, made.law().lift(embedding), utility, shown, (grade > 0).float(), grade)
+        lift = made.law().lift(embedding)
+        return made.learn(belief, lift, utility, shown, (grade > 0).float(), grade)
 
 
 def share(made, belief, embedding, utility):
