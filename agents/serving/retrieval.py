@@ -88,7 +88,7 @@ class Nearest:
         return torch.cat((query, weight.softmax(0)[None] @ query))
 
 
-def build_index(embedding: Tensor, bias: Tensor, probes: int = 256, seed: int = 0) -> Any:
+def build_index(embedding: Tensor, bias: Tensor, probes: int = 128, seed: int = 0) -> Any:
     """An inverted file of [e_j, bias_j / w]: items in cells, of which a search reads a few.
 
     Source: Sivic & Zisserman (2003), "Video Google", for the inverted file; Douze et al. (2024),
