@@ -192,7 +192,10 @@ def _train_job(preset: Preset, learner: Learner, seed: int) -> Job:
         validations=preset.validations,
         validation_users=preset.validation_users,
     )
-    return Job(_train_name(learner, seed), "train", asdict(config), seconds=learner.seconds)
+    first = preset.learners[0]  # whose practice the others find, and would else do once more
+    alike = learner is not first and learner.options == first.options
+    needs = (_train_name(first, seed),) if alike else ()
+    return Job(_train_name(learner, seed), "train", asdict(config), needs, learner.seconds)
 
 
 def _baseline_job(

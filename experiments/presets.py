@@ -163,7 +163,7 @@ PRETRAINED: Options = {
     "pretrain_steps": 12_800,
 }
 BRIEF: Options = {**PRETRAINED, "practice_steps": 409_600}
-BRIEFEST: Options = {**PRETRAINED, "practice_steps": 256_000}
+BRIEFEST: Options = {**PRETRAINED, "practice_steps": 204_800}
 BRIEFLY = 38_400  # user-steps, where there is much to train
 TOLD: Options = {"privileged": True, "pretrain_steps": 38_400}
 
