@@ -117,7 +117,9 @@ def test_a_frozen_model_stays_as_it_was_and_is_in_no_file(
 
 def test_fine_tuning_is_gentle_and_warms_up(env: BatchVecEnv, folder: str, check_saved) -> None:
     rate, warm_up = 1e-3, 8
-    made = learner(env, folder, finetune=True, finetune_rate=rate, finetune_warmup=warm_up)
+    made = learner(
+        env, folder, finetune=True, finetune_rate=rate, finetune_warmup=warm_up, n_epochs=2
+    )
     before = weights(made)
     rates, step = [], made.policy.optimizer.step
 
