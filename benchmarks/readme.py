@@ -89,8 +89,9 @@ def render(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         start, kind, name, end = match.groups()
-        if kind in ("gate", "lighter"):
-            return f"{start}{gate() if kind == 'gate' else lighter()}\n{end}"
+        if not name:
+            table = {"gate": gate, "lighter": lighter}[kind]()
+            return f"{start}{table}\n{end}"
         report = (ROOT / "results" / name / "report.md").read_text(encoding="utf-8")
         makers = {
             "findings": findings,

@@ -32,7 +32,7 @@ class Job:
         name: path of its result below the folder, without the suffix.
         kind: which function of the runner does it.
         spec: plain values that decide the outcome.
-        needs: names of jobs that come before it, whose results it reads.
+        needs: names of jobs that come before it: it reads what they leave.
         seconds: roughly how long it takes; long jobs start first.
     """
 
