@@ -17,7 +17,7 @@ from .fresh import follows
 _PACE = 10.0  # logits held in tens: a step of the optimiser moves them by so much more
 _LEAK = 1e-3  # of a belief, that anything may have happened
 _SAMPLE = 4000  # items among which passing interests begin
-_EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
+EDGE = 0.02  # grades are held this far from 0 and 1, where their log-odds end
 _GAINS = (5.0, 3.0)  # of lasting and passing interests where a fit begins
 _SHARPEST = -1.0  # log of the least spread of a grade's log-odds
 
@@ -197,7 +197,7 @@ def log_spread_of(grade: Tensor) -> Tensor:
 
 def log_odds_of(grade: Tensor) -> Tensor:
     """Of grades of any shape, held a little from 0 and 1."""
-    share = grade.clamp(_EDGE, 1 - _EDGE)
+    share = grade.clamp(EDGE, 1 - EDGE)
     return (share / (1 - share)).log()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from .chain import InterestChain
+from .chain import EDGE, InterestChain, log_spread_of
+from .following import Habits, follow_users
 from .interest import DeltaMemory
-from .occasion import OccasionLaw
-from .reading import Interest, Memory, Seen, surprise_of
+from .occasion import Occasion, OccasionLaw
+from .reading import SURPRISED, Interest, Memory, Seen, surprise_of
 
 GAIN = 8.0  # log-odds per unit of a memory, where the fit begins
 POPULAR = 12.0  # log-odds per unit of average feedback, where the fit begins
@@ -55,6 +58,7 @@ class DynamicInterest(nn.Module):
         self.own = nn.Parameter(own)
         self.read = nn.Parameter(torch.linspace(1, -0.3, len(half_lives)))
         self.popular = nn.Parameter(torch.ones(()))
+        self.habits: Habits | None = None
 
     @property
     def width(self) -> int:
@@ -65,6 +69,11 @@ class DynamicInterest(nn.Module):
         """[N, F] item vectors: the public ones, and what was learned of each item beside them."""
         return features @ self.metric + self.own
 
+    def fix(self) -> None:
+        """Keeps what it knows as it is now, for users who are served and not learned from."""
+        self.chain.fix()
+        self.habits = self._habits()
+
     def forward(self, seen: Seen, before: Memory | None = None) -> Interest:
         """T slates one after the other.
 
@@ -72,6 +81,9 @@ class DynamicInterest(nn.Module):
             seen: what was shown and how it was received.
             before: what is carried on; None where nothing is known.
         """
+        learning = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if self.habits is not None and not learning:
+            return self._followed(self.habits, seen, before)
         law = self.chain.law()
         if before is None:
             batch = len(seen.feedback)
@@ -102,3 +114,55 @@ class DynamicInterest(nn.Module):
             torch.stack(evidence, 1),
             seen.occasion,
         )
+
+    def _habits(self) -> Habits:
+        """What ``following`` needs of it, as arrays and numbers."""
+        law, memory, chain = self.chain.law(), self.memory, self.chain
+        asking = Occasion.of_strangers(len(self.occasion.asked), memory.size)
+        asking.request[:, 0] = torch.arange(len(asking.request))
+        tired = Occasion.of_strangers(1, memory.size)
+        tired.had += 1
+        known = {
+            **vars(law),
+            "keep": memory.keep,
+            "alarm": memory.alarm * memory.surprise,
+            "rate": memory.rate.exp(),
+            "read": GAIN * self.read,
+            "asked": self.occasion.pull(asking)[:, 0],
+            "tire": self.occasion.pull(tired)[0, 0, 0],
+            "popular": POPULAR * self.popular,
+            "outside": chain.outside,
+            "position": chain.position,
+            "slope": chain.grade[0],
+            "offset": chain.grade[1],
+            "spread": log_spread_of(chain.grade),
+            "edge": torch.tensor(EDGE),
+            "surprised": torch.tensor(SURPRISED),
+        }
+        return Habits(**{name: _plain(part) for name, part in known.items()})
+
+    def _followed(self, habits: Habits, seen: Seen, before: Memory | None) -> Interest:
+        """``forward`` by compiled code."""
+        batch, steps = seen.feedback.shape[:2]
+        if before is None:
+            memory, belief = self.memory.empty(batch), self.chain.law().start
+            belief = belief.expand(batch, -1, -1)
+        else:
+            memory, belief = before.interest, before.belief
+        memory, belief = memory.float().clone(), belief.float().contiguous().clone()
+        memories = torch.empty(batch, steps, *memory.shape[1:])
+        beliefs = torch.empty(batch, steps, *belief.shape[1:])
+        evidence = torch.empty(batch, steps)
+        told = (seen.embedding, seen.feedback, seen.expected, seen.shown, seen.lift)
+        had, request = seen.shown_on.had, seen.shown_on.request
+        state = (request, memory, belief, memories, beliefs, evidence)
+        # some are in 16 bits where the rest of the network is
+        parts = (*(part.float() for part in (*told, had)), *state)
+        follow_users(habits, *(_plain(part) for part in parts))
+        return Interest(memories, beliefs, evidence, seen.occasion)
+
+
+def _plain(part: Tensor) -> Any:
+    """As an array, or a number where it has no shape."""
+    array = part.detach().contiguous().numpy()
+    return array if array.ndim else array[()]

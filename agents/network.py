@@ -180,7 +180,7 @@ class Network(nn.Module, ABC):
     def fix_items(self) -> None:
         """Keeps what follows from the weights alone as it is now: to serve, and not to learn."""
         with torch.no_grad():
-            self.interest.chain.fix()
+            self.interest.fix()
             self.fixed = self.embedding.clone(), self.bias.clone(), self.perceived.clone()
 
     def forward(

@@ -39,12 +39,12 @@ class Seen:
     occasion: Occasion
 
 
-_SURPRISED = 10.0  # nats at most that an answer surprises by
+SURPRISED = 10.0  # nats at most that an answer surprises by
 
 
 def surprise_of(evidence: Tensor) -> Tensor:
     """-log P of answers whose log-likelihood is ``evidence``, bounded."""
-    return -evidence.clamp_min(-_SURPRISED)
+    return -evidence.clamp_min(-SURPRISED)
 
 
 @dataclass
