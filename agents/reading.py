@@ -134,7 +134,16 @@ class Memory:
         self.occasion.put(rows, other.occasion)
         self.carry[rows] = other.carry
 
+    def alone(self) -> Memory:
+        """The same, that keeps no longer tensor alive of which it is a part."""
+        interest, belief = _copy(self.interest), _copy(self.belief)
+        return Memory(interest, belief, self.occasion.map(_copy), self.carry, self.length)
+
     def branch(self) -> Memory:
         """A memory that can be read on from while this one stays as it is."""
         carry = self.carry if isinstance(self.carry, Tensor) else self.carry.branch()
         return Memory(self.interest, self.belief, self.occasion, carry, self.length)
+
+
+def _copy(part: Tensor) -> Tensor:
+    return part.clone(memory_format=torch.contiguous_format)

@@ -330,6 +330,9 @@ def test_what_is_attended_to_is_bounded(model: ServedModel, monkeypatch) -> None
     for count in range(1, 41):
         memory = reading.state_of(entries[:count]).memory
         lengths.append(0 if memory is None else memory.length)
+        if memory is not None:  # nor is more than that held: no part of a longer tensor
+            held = (memory.interest, memory.belief, memory.occasion.lately)
+            assert all(part.untyped_storage().nbytes() < 2 * part.nbytes for part in held)
     assert max(lengths) == 8 and min(lengths[8:]) == 5
 
 

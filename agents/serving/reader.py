@@ -91,6 +91,12 @@ class Reader:
         if compiled:
             self.step = torch.compile(self.network.step, dynamic=True)
 
+    def warm_up(self) -> None:
+        """Compiles what the first user would wait for."""
+        with torch.inference_mode():
+            entries = [NOTHING] * 4  # a memory of one event is compiled by itself
+            self.ask(self.state_of(entries), entries, Asked(NOTHING.request, NOTHING.time))
+
     def begin_of(self, read: int) -> int:
         """The first event that is attended to when ``read`` events have been read."""
         return max(0, -((LONGEST - read) // (LONGEST - KEPT))) * (LONGEST - KEPT)
@@ -142,7 +148,8 @@ class Reader:
 
     def _begin(self, entries: Sequence[Entry], asked: Asked) -> tuple[Output, Memory]:
         with context(self.precision):
-            return self.network.begin(*self.tensors(entries, asked))
+            output, memory = self.network.begin(*self.tensors(entries, asked))
+        return output, memory.alone()
 
     def _read(self, memory: Memory | None, entry: Entry, asked: Asked) -> tuple[Output, Memory]:
         if memory is None:

@@ -95,7 +95,8 @@ class Recommender:
         model, index = load(Path(folder))
         search = exact if index is None else Nearest(index)
         served = cls(model, search, states, precision, compiled, pruned)
-        served.recommend("nobody", k=1)  # compiles what the first user would wait for
+        served.reader.warm_up()
+        served.recommend("nobody", k=1)  # what searches is compiled as well
         return served
 
     # --- what a service calls -------------------------------------------------------------------
