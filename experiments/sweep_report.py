@@ -36,7 +36,8 @@ NOTES = (
     "scores: interquartile mean of return / horizon over test users and training seeds, in the "
     "environment's unit.",
     "advantage: score / static-interest's - 1, with its paired stratified bootstrap 95 % interval. "
-    "It grows or shrinks where the intervals of its first and its last point lie apart.",
+    "It grows or shrinks where the intervals of its first and its last point lie apart; "
+    "it is larger, and not said to grow, where it is largest in between.",
     "without drift, what is left of an advantage is what goes on being learned of a taste that "
     "stays; static-interest knows of it what the history tells.",
     "best bandit: that of the adaptive agents without training that is ahead on the validation "

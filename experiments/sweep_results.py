@@ -231,7 +231,10 @@ def _verdict(rows: pd.DataFrame) -> str:
         return "is"
     first, last = rows.iloc[0], rows.iloc[-1]
     if last["low"] > first["high"]:
-        return "grows with drift:"
+        most = rows.loc[rows["advantage"].idxmax()]
+        if most["strength"] == last["strength"]:
+            return "grows with drift:"
+        return f"is larger with drift, and largest {_drift(most['strength'])}:"
     if last["high"] < first["low"]:
         return "shrinks with drift:"
     return "is not seen to change with drift:"

@@ -196,6 +196,13 @@ def test_a_finding_can_go_the_other_way(table: pd.DataFrame) -> None:
     assert "shrinks with drift: +" in findings(fallen)[1]
 
 
+def test_what_is_largest_in_between_is_not_said_to_grow(table: pd.DataFrame) -> None:
+    turned = table.assign(strength=table["strength"].map({0: 0, 1: 2, 2: 1}))
+    video = findings(turned)[1]
+    assert "is larger with drift, and largest at the preset's drift: " in video
+    assert "grows" not in video
+
+
 def test_one_strength_is_told_without_a_trend(table: pd.DataFrame) -> None:
     video = findings(table[table["strength"] == 1])[1]
     assert "over static-interest is +" in video and "drift:" not in video
