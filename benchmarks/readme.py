@@ -3,9 +3,9 @@
     python benchmarks/readme.py
 
 A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->``,
-``<!-- advantages NAME -->``, ``<!-- rivals NAME -->``, ``<!-- gate -->`` or ``<!-- lighter -->``
-and ``<!-- end -->`` is written anew from ``results/NAME/report.md``, ``results/gate.json`` or
-``results/lighter.json``; all else is left as it is.
+``<!-- advantages NAME -->``, ``<!-- rivals NAME -->``, ``<!-- gate -->``, ``<!-- lighter -->`` or
+``<!-- tuned -->`` and ``<!-- end -->`` is written anew from ``results/NAME/report.md``,
+``results/gate.json``, ``results/lighter.json`` or ``results/tuned``; all else is left as it is.
 """
 
 from __future__ import annotations
@@ -84,13 +84,27 @@ def lighter() -> str:
     return "\n".join(lines)
 
 
+def tuned() -> str:
+    """The table of the studies: each agent as it is, and the best of its trials."""
+    lines = [
+        "| agent | trials | as it is | best | by trial |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for path in sorted((ROOT / "results/tuned").glob("*/best.json")):
+        best = json.loads(path.read_text())
+        name = f"{best['agent']} ({best['algo'].upper()})" if best["algo"] else best["agent"]
+        scores = f"{best['untuned_score']:.3f} | {best['score']:.3f}"
+        lines.append(f"| {name} | {best['trials']} | {scores} | {best['trial']} |")
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The text with its blocks written anew."""
 
     def block(match: re.Match[str]) -> str:
         start, kind, name, end = match.groups()
         if not name:
-            table = {"gate": gate, "lighter": lighter}[kind]()
+            table = {"gate": gate, "lighter": lighter, "tuned": tuned}[kind]()
             return f"{start}{table}\n{end}"
         report = (ROOT / "results" / name / "report.md").read_text(encoding="utf-8")
         makers = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +25,19 @@ def search_space(agent: str, algo: str) -> tuple[dict[str, Any], dict[str, Any]]
     else:
         space, values = _of_learner(agent, algo)
     return space, {name: values[name] for name in space}
+
+
+def left_to_search(space: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is searched beside options that are given.
+
+    With ``trial=True`` that is not what the trial among users finds (``agents.trial``): a
+    configuration would practise by itself for something that its practice then overrules.
+    """
+    if given.get("trial"):
+        from driftrec.agents.learners import TRIED
+
+        given = {**given, **dict.fromkeys(TRIED)}
+    return {name: part for name, part in space.items() if name not in given}
 
 
 def _of_learner(agent: str, algo: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -26,7 +26,7 @@ from .pretraining import PRETRAINING, describe_stages, stages
 from .progress import bar, note
 from .runs import git_commit, versions
 from .seeds import validation_users
-from .spaces import search_space, suggest
+from .spaces import left_to_search, search_space, suggest
 from .statistics import interquartile_mean
 from .study import RUNS, describe_best, describe_trial, ended, write_study
 from .train import TrainConfig, train
@@ -141,7 +141,7 @@ def tune(config: TuneConfig, *, progress: bool | None = False) -> TuneResult:
             settings, or the agent as it is without tuning cannot be used.
     """
     space, untuned = search_space(config.agent, config.algo)
-    space = {name: part for name, part in space.items() if name not in config.options}
+    space = left_to_search(space, config.options)
     if not space:
         raise UserError(f"options must leave something to tune, got all of {', '.join(untuned)}")
     check_options(check_env_id(config.env), config.env_options)

@@ -16,7 +16,7 @@ from driftrec.agents.search import Choice, Range, coarse
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.presets import Baseline, Learner, Preset
 from driftrec.experiments.settings import read_settings, with_settings
-from driftrec.experiments.spaces import search_space
+from driftrec.experiments.spaces import left_to_search, search_space
 from driftrec.experiments.tune import TuneConfig, TuneResult, describe_study, tune
 
 pytest.importorskip("optuna", reason="needs the extra: tune")
@@ -168,6 +168,13 @@ def test_what_cannot_be_tuned_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'driftrec\[tune\]'"):
         tune(config)
+
+
+def test_what_a_trial_among_users_finds_is_not_searched_beside_it() -> None:
+    space, _ = search_space("interest-attention", "ppo")
+    left = left_to_search(space, {"trial": True, "gamma": 0.8})
+    assert space.keys() - left.keys() == {"diversity", "loyalty", "gamma"}
+    assert left_to_search(space, {"trial": False}) == space
 
 
 # --- learners -------------------------------------------------------------------------------------
