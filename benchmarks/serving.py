@@ -98,15 +98,15 @@ def stream(items: Items, user: str, count: int, seed: int = 0) -> list[Event]:
     return chosen
 
 
-def measure(recommender: Recommender, events: list[Event]) -> np.ndarray:
-    """CPU milliseconds of each event after the first WARM."""
+def timed(recommender: Recommender, events: list[Event]) -> list[float]:
+    """CPU milliseconds of each event."""
     spent = []
     for event in events:
         start = time.thread_time()
         recommender.observe(event)
         recommender.recommend(event.user, k=10, at=event.time + STEP)  # which the next one follows
         spent.append((time.thread_time() - start) * 1e3)
-    return np.array(spent[WARM:])
+    return spent
 
 
 def recall(recommender: Recommender, search: Nearest, events: list[Event]) -> float:
@@ -141,7 +141,8 @@ def sizes(model: ServedModel, counts: list[int], events: int, compiled: bool) ->
         for name, search in searches:
             many = events if name == "faiss" or count < LARGE else events // 10
             told = stream(large.items, "anna", WARM + many)
-            spent = measure(Recommender(large, search, compiled=name == "compiled"), told)
+            recommender = Recommender(large, search, compiled=name == "compiled")
+            spent = np.array(timed(recommender, told)[WARM:])
             share = (
                 "1"
                 if name != "faiss"
