@@ -152,8 +152,9 @@ def in_turn(
     for start in range(0, len(told), TURN):
         for name in [name for name in flags if name not in broken]:
             try:
-                recommender = served.setdefault(name, Recommender(model, **FLAGS[name]))
-                spent[name] += timed(recommender, told[start : start + TURN])
+                if name not in served:
+                    served[name] = Recommender(model, **FLAGS[name])
+                spent[name] += timed(served[name], told[start : start + TURN])
             except Exception as error:
                 broken[name] = " ".join(str(error).split())[:120]
     return {name: np.array(part[WARM:]) for name, part in spent.items()}, broken
