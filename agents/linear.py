@@ -161,11 +161,11 @@ class SlidingWindowLinUCB(RidgeAgent):
 
     Config: ClassVar[type[AgentConfig]] = WindowConfig
     search: ClassVar[Space] = {
-        "window": Range(5, 50),
-        "reserve": Range(-1.0, 0.5),
-        "diversity": Range(0.0, 0.6),
-        "ridge": Range(0.5, 10.0, log=True),
-        "alpha": Range(0.0, 1.0),
+        "window": Range(5, 50, grid=(25, 40)),
+        "reserve": Range(-1.0, 0.5, grid=(-0.5, 0.0)),
+        "diversity": Range(0.0, 0.6, grid=(0.1, 0.2)),
+        "ridge": Range(0.5, 10.0, log=True, grid=(2.0,)),
+        "alpha": Range(0.0, 1.0, grid=(0.1,)),
         "satiation": Range(0.0, 0.5),
     }
     config: WindowConfig
@@ -212,11 +212,11 @@ class DiscountedThompson(DiscountedLinUCB):
 
     Config: ClassVar[type[AgentConfig]] = ThompsonConfig
     search: ClassVar[Space] = {
-        "gamma": Range(0.85, 1.0),
-        "reserve": Range(-1.0, 0.5),
-        "diversity": Range(0.0, 0.6),
-        "ridge": Range(0.5, 10.0, log=True),
-        "alpha": Range(0.01, 1.0, log=True),
+        "gamma": Range(0.85, 1.0, grid=(0.96, 0.98)),
+        "reserve": Range(-1.0, 0.5, grid=(-0.5, 0.0)),
+        "diversity": Range(0.0, 0.6, grid=(0.1, 0.2)),
+        "ridge": Range(0.5, 10.0, log=True, grid=(2.0,)),
+        "alpha": Range(0.01, 1.0, log=True, grid=(0.1,)),
         "satiation": Range(0.0, 0.5),
     }
 

@@ -26,6 +26,7 @@ from .presets import (
     Learner,
     Options,
     Preset,
+    declared,
     flagship,
 )
 from .worlds import check_env_id
@@ -157,6 +158,11 @@ RIVALS = Sweep(
                 ("gru", "ppo"),
                 ("mlp", "ppo"),
             )
+        ),
+        baselines=(
+            *FULL.base.baselines,
+            Baseline("sliding-linucb", declared("sliding-linucb"), seconds=30),
+            Baseline("discounted-thompson", declared("discounted-thompson"), seconds=8),
         ),
         training_seeds=(1, 2, 3, 4, 5),
         validations=3,
