@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .chain import EDGE, InterestChain, log_spread_of
+from .chain import EDGE, InterestChain, Law, log_spread_of
 from .following import Habits, follow_users
 from .interest import DeltaMemory
 from .occasion import Occasion, OccasionLaw
@@ -85,11 +85,7 @@ class DynamicInterest(nn.Module):
         if self.habits is not None and not learning:
             return self._followed(self.habits, seen, before)
         law = self.chain.law()
-        if before is None:
-            batch = len(seen.feedback)
-            memory, belief = self.memory.empty(batch), law.start.expand(batch, -1, -1)
-        else:
-            memory, belief = before.interest, before.belief
+        memory, belief = self._known(len(seen.feedback), law, before)
         known = POPULAR * self.popular * seen.expected + seen.lift
         pull = self.occasion.pull(seen.shown_on)
         memories, beliefs, evidence = list[Tensor](), list[Tensor](), list[Tensor]()
@@ -114,6 +110,12 @@ class DynamicInterest(nn.Module):
             torch.stack(evidence, 1),
             seen.occasion,
         )
+
+    def _known(self, batch: int, law: Law, before: Memory | None) -> tuple[Tensor, Tensor]:
+        """[B, S, F] and [B, G, C], memories and belief before the first slate."""
+        if before is None:
+            return self.memory.empty(batch), law.start.expand(batch, -1, -1)
+        return before.interest, before.belief
 
     def _habits(self) -> Habits:
         """What ``following`` needs of it, as arrays and numbers."""
@@ -144,12 +146,8 @@ class DynamicInterest(nn.Module):
     def _followed(self, habits: Habits, seen: Seen, before: Memory | None) -> Interest:
         """``forward`` by compiled code."""
         batch, steps = seen.feedback.shape[:2]
-        if before is None:
-            memory, belief = self.memory.empty(batch), self.chain.law().start
-            belief = belief.expand(batch, -1, -1)
-        else:
-            memory, belief = before.interest, before.belief
-        memory, belief = memory.float().clone(), belief.float().contiguous().clone()
+        known = self._known(batch, self.chain.law(), before)
+        memory, belief = (part.float().clone() for part in known)  # which are written to
         memories = torch.empty(batch, steps, *memory.shape[1:])
         beliefs = torch.empty(batch, steps, *belief.shape[1:])
         evidence = torch.empty(batch, steps)

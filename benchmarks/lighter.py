@@ -177,14 +177,20 @@ def lost(policy: InterestAttentionPolicy, name: str, users: int, work: Path) -> 
 
 
 def row(
-    learner: Any, model: ServedModel, name: str, spent: np.ndarray, users: int, work: Path
+    learner: Any,
+    model: ServedModel,
+    best: np.ndarray,
+    name: str,
+    spent: np.ndarray,
+    users: int,
+    work: Path,
 ) -> dict[str, Any]:
-    """One row of a user model; ``users`` 0: without a score."""
+    """One row of a user model, whose ten in fp32 are ``best``; ``users`` 0: without a score."""
     recommender = Recommender(model, **FLAGS[name])
     size, zipped = sizes(recommender.reader.network)
     low, high = np.percentile(spent, (50, 99))
     found = {"size": size, "zipped": zipped, "p50": low, "p99": high}
-    ten, best = ranked(recommender, model), ranked(Recommender(model), model)
+    ten = ranked(recommender, model)
     same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ten, best, strict=True)]
     found["overlap"] = float(np.mean(same))
     found = {name: round(float(value), 3) for name, value in found.items()}
@@ -210,11 +216,12 @@ def main() -> None:
     policy, world = learner.policy, learner.env.get_attr("simulator")[0].world
     model = ServedModel.of(policy.network, policy.slots, world.catalog, world.request_text)
     spent, broken = in_turn(model, given.flags, given.events)
+    best = ranked(Recommender(model), model)
     for flags in given.flags:
         if flags in broken:
             found: dict[str, Any] = {"does not run here": broken[flags]}
         else:
-            found = row(learner, model, flags, spent[flags], users, given.work / name)
+            found = row(learner, model, best, flags, spent[flags], users, given.work / name)
         print(f"{flags:18s} {found}", flush=True)
         if given.out:
             report: dict[str, Any] = {"env": ENV, "versions": versions(), "models": {}}

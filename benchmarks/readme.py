@@ -16,6 +16,7 @@ from pathlib import Path
 
 from driftrec.experiments.files import write_text
 from driftrec.experiments.gate import summary
+from driftrec.experiments.presets import label
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -92,7 +93,7 @@ def tuned() -> str:
     ]
     for path in sorted((ROOT / "results/tuned").glob("*/best.json")):
         best = json.loads(path.read_text())
-        name = f"{best['agent']} ({best['algo'].upper()})" if best["algo"] else best["agent"]
+        name = label(best["agent"], best["algo"]) if best["algo"] else best["agent"]
         scores = f"{best['untuned_score']:.3f} | {best['score']:.3f}"
         lines.append(f"| {name} | {best['trials']} | {scores} | {best['trial']} |")
     return "\n".join(lines)
