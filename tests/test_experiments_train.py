@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,12 +158,15 @@ def test_a_resumed_run_is_the_run_that_was_never_interrupted(
 def test_seconds_before_an_interruption_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from driftrec.experiments.callbacks import Validation
+    from driftrec.experiments import callbacks
 
+    readings = itertools.count(0, 1000)  # a clock by which every reading is 1,000 s after the last
+    slow = SimpleNamespace(perf_counter=lambda: next(readings))
     with monkeypatch.context() as patch:
-        interrupt(patch, Validation, "_on_step", 100)
-        stopped = train(replace(CONFIG, out=str(tmp_path / "a")))
-    assert resume(tmp_path / "a").seconds > stopped.seconds
+        patch.setattr(callbacks, "time", slow)
+        interrupt(patch, callbacks.Validation, "_on_step", 100)
+        assert train(replace(CONFIG, out=str(tmp_path / "a"))).seconds >= 1000
+    assert 1000 < resume(tmp_path / "a").seconds < next(readings)
 
 
 def test_only_an_interrupted_run_is_resumed(result: TrainResult, tmp_path: Path) -> None:
