@@ -76,7 +76,9 @@ def data(
 
 @command("driftrec convert online-retail --source downloads/ --out data/online-retail")
 def convert(
-    name: Annotated[str, typer.Argument(help="online-retail, lastfm or movielens.")],
+    name: Annotated[
+        str, typer.Argument(help="online-retail, lastfm, movielens or movielens-100k.")
+    ],
     source: Annotated[Path, typer.Option("--source", help="Folder with the set's own files.")],
     out: Annotated[Path, typer.Option("--out", help="Where items.csv and log.parquet go.")],
 ) -> None:

@@ -109,7 +109,7 @@ def _check_columns(file: Path, found: Iterable[str], column: Mapping[str, str]) 
     for name in COLUMNS[:3]:
         if column[name] not in found:  # what is there may be a person: a file without a header
             raise UserError(
-                f"{file}: expected a column {column[name]!r} (--columns {name}=NAME where it has "
+                f"{file}: expected a column {column[name]!r} (--column {name}=NAME where it has "
                 f"another name), got {len(found)} columns of other names"
             )
     return [column[name] for name in COLUMNS if column.get(name) in found]

@@ -68,7 +68,7 @@ LearnerOption = Annotated[
     typer.Option(
         "--option",
         help="Option of policy or algorithm, key=value; repeatable: hidden=32, window=4 (mlp), "
-        "head=diverse, head=id-softmax or head=proto with vectors=1 (plackett-luce unless told), "
+        "head=diverse, head=id-softmax or head=proto with vectors=1 (expected-reward unless told), "
         "top_k_correction=True (reinforce).",
     ),
 ]

@@ -43,7 +43,7 @@ def export(
     typer.echo(f"{out}: {written['items']:,} items, {written['search']} search, {size:.1f} MB")
 
 
-@command("driftrec explain runs/a --history me.csv --item video-17 --out why/")
+@command("driftrec explain runs/a --history me.csv --item video-017 --out why/")
 def explain(
     model: Annotated[Path, typer.Argument(help="Run folder, or an exported one.")],
     history: Annotated[

@@ -39,7 +39,7 @@ def tune(
     agent: Annotated[
         str, typer.Option("--agent", help="Name of any agent, trained or not.")
     ] = "interest-attention",
-    algo: Annotated[str, typer.Option("--algo", help="Of a learner: ppo or reinforce.")] = "ppo",
+    algo: Annotated[str, typer.Option("--algo", help="ppo, reinforce or slateq.")] = "ppo",
     trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 30,
     steps: Annotated[
         int, typer.Option("--steps", min=1, help="User-steps of each trial of a learner.")

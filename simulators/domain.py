@@ -25,6 +25,11 @@ class Patience:
     A slate changes patience by gain g - loss (1 - g), g the grade of what was taken from it and 0
     where nothing was, up to ``most``: what is taken and soon put away disappoints too. A user whose
     patience is used up leaves.
+
+    Attributes:
+        most: patience that a user begins with, and never has more of.
+        loss: what a slate of which nothing is taken costs.
+        gain: what an item taken to the end gives back.
     """
 
     most: float = 6.0

@@ -55,7 +55,7 @@ class Recommender:
 
     Example:
         recommender = Recommender.load("exports/a")
-        recommender.observe(Event("anna", "video-17", 0.8, datetime.datetime.now()))
+        recommender.observe(Event("anna", "video-017", 0.8, datetime.datetime.now()))
         recommender.recommend("anna", request="a quiet evening", k=5)
         recommender.forget("anna")
     """

@@ -1,7 +1,7 @@
 """What is held on users, in one encrypted file: lines of JSON, the first of which is a header.
 
     {"format": "driftrec-users", "version": 1, "secret": ..., "opted_out": [...]}
-    {"user": "anna", "events": [["video-17", 0.8, "2026-05-06T18:00:00", ""], ...]}
+    {"user": "anna", "events": [["video-017", 0.8, "2026-05-06T18:00:00", ""], ...]}
 
 States are not written: they are functions of the events.
 """
