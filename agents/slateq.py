@@ -147,7 +147,8 @@ class EpisodeSlateQ(EpisodeAlgorithm):
         rounds: towards the slate of largest value, see ``slate_rank``; 0 for the top-k slate.
         greed: by which the rank is scaled when slates are drawn.
         choice_coef: weight of the choice model's likelihood.
-        **kwargs: of ``EpisodeAlgorithm``; ``sharpness`` is 1 throughout.
+        sharpness: of ``EpisodeAlgorithm``; values ask for no other odds than what is likely.
+        **kwargs: of ``EpisodeAlgorithm``.
     """
 
     name: ClassVar[str] = "slateq"
@@ -162,11 +163,12 @@ class EpisodeSlateQ(EpisodeAlgorithm):
         rounds: int = 0,
         greed: float = 2.0,
         choice_coef: float = 1.0,
+        sharpness: float = 1.0,
         **kwargs: Any,
     ) -> None:
         self.n_epochs, self.on_policy, self.rounds = n_epochs, on_policy, rounds
         self.greed, self.choice_coef = greed, choice_coef
-        super().__init__(*args, **{"sharpness": 1.0, **kwargs})
+        super().__init__(*args, sharpness=sharpness, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from driftrec.agents import AGENTS, agent_class
+from driftrec.agents.learners import ALGORITHMS, NETWORKS, make_learner
 from driftrec.agents.search import Choice, Range, coarse
+from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.presets import Baseline, Learner, Preset
 from driftrec.experiments.settings import read_settings, with_settings
 from driftrec.experiments.spaces import left_to_search, search_space
 from driftrec.experiments.tune import TuneConfig, TuneResult, describe_study, tune
+from driftrec.experiments.worlds import make_batch
 
 pytest.importorskip("optuna", reason="needs the extra: tune")
 
@@ -59,7 +62,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> TuneResult:
 # --- what is searched -----------------------------------------------------------------------------
 
 TUNED = [(name, "") for name in AGENTS if agent_class(name).search]
-TUNED += [(name, algo) for name in ("mlp", "interest-attention") for algo in ("ppo", "reinforce")]
+TUNED += [(name, algo) for name in ("mlp", "interest-attention") for algo in ALGORITHMS]
 
 
 @pytest.mark.parametrize(("agent", "algo"), TUNED)
@@ -87,6 +90,17 @@ def test_what_cannot_be_searched_is_refused() -> None:
 
 
 # --- agents without training ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("agent", NETWORKS)
+def test_untuned_is_what_a_learner_is_when_told_nothing(agent: str, algo: str) -> None:
+    env = BatchVecEnv(make_batch(VIDEO, 2, {"slate_size": 3, "history": 5, "horizon": 4}))
+    learner = make_learner(agent, algo, env)
+    config = learner.policy.network.config
+    for name, value in search_space(agent, algo)[1].items():
+        assert getattr(config, name, getattr(learner, name, None)) == value, name
+    env.close()
 
 
 def test_a_study_begins_untuned_and_ends_no_worse(study: TuneResult) -> None:
