@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .errors import UserError
 from .files import check_writable, write_atomic
 from .progress import bar
-from .worlds import DEFAULT_ENV, check_env_id, check_options
+from .worlds import DEFAULT_ENV, FEEDBACK, check_env_id, check_options
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -136,6 +136,8 @@ def _world(
         env_id, options = env_id or trained["env"], {**trained["env_options"], **options}
     known = check_env_id(env_id or DEFAULT_ENV)
     check_options(known, options)
+    if FEEDBACK in options:
+        raise UserError(f"{FEEDBACK} is spoiled for batches of users, not for one who is watched")
     return known, {**options, "diagnostics": False}
 
 

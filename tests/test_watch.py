@@ -48,6 +48,7 @@ def test_what_cannot_be_watched_is_refused_before_the_session(tmp_path, monkeypa
         (["--agent", "random", "--fps", "0"], "fps must lie in (0, 50], got 0.0"),
         (["--agent", "nobody"], "agent must be one of"),
         (["--agent", "random", "--env", "driftrec/Opera-v0"], "env must be one of"),
+        (["--agent", "random", "--env-option", "feedback=lost:0.3"], "feedback is spoiled for"),
     ):
         result = call(*arguments)
         assert result.exit_code == 2
