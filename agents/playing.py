@@ -130,6 +130,7 @@ class Playing:
         before = episodes.slates.shape[1] - 1 - len(played)
         if before == 0:
             return played[0].then(*played[1:])
-        shown, answers = episodes.slates[:, :before], episodes.feedback[:, :before]
+        names = ("slates", "feedback", "request", "time")
+        seen = (getattr(episodes, name)[:, :before] for name in names)
         with torch.no_grad():
-            return self.policy.network.follow(shown, answers).then(*played)
+            return self.policy.network.follow(*seen).then(*played)

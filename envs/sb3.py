@@ -25,13 +25,16 @@ class BatchVecEnv(VecEnv):
             Stable-Baselines3 expects the first observation of the next episode where one ends.
 
     Raises:
-        ValueError: for another autoreset mode.
+        ValueError: for another autoreset mode, or observations that later steps write over:
+            Stable-Baselines3 learns from them when those steps have been taken.
     """
 
     def __init__(self, env: DriftVectorEnv | VectorWrapper[Any, Any, Any, Any, Any]) -> None:
         mode = env.metadata["autoreset_mode"]
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(f"env must have SAME_STEP autoreset, got {mode}")
+        if not getattr(env.unwrapped.session, "copy", True):
+            raise ValueError("env must be made with copy=True to be learned from, got copy=False")
         self.env = env
         self.render_mode = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)

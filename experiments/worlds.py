@@ -27,7 +27,7 @@ FEEDBACK = "feedback"
 """The option of every environment of this project that says what agents are told wrongly."""
 
 # What the id or the caller decides, not the user.
-_NOT_OPTIONS = {"self", "env_id", "num_envs", "autoreset_mode", "render_mode"}
+_NOT_OPTIONS = {"self", "env_id", "num_envs", "autoreset_mode", "render_mode", "copy"}
 
 
 def env_ids() -> list[str]:

@@ -146,6 +146,19 @@ def test_what_follows_in_the_log_is_foretold_better_after_pretraining() -> None:
     assert before < 0.01 and share() > 0.2  # 0.1 is what popularity comes to
 
 
+def test_the_interest_in_a_log_knows_what_was_asked_and_when() -> None:
+    env = users(NEWS)
+    learner = make_learner("gru", "ppo", env, seed=1, hidden=16)
+    law = learner.policy.network.interest.occasion
+    episodes = SimulatedLog(env, learner.worth).read(np.random.default_rng(0))
+    with torch.no_grad():
+        law.fresh.fill_(0.5)
+        law.asked.normal_(generator=torch.Generator().manual_seed(0))
+        anew = learner.read(episodes).scores
+        episodes.interest = learner._followed(episodes)
+        assert torch.allclose(learner.read(episodes).scores, anew, atol=1e-5)
+
+
 def test_a_log_takes_the_place_of_playing_until_pretraining_ends() -> None:
     class Counted(SimulatedLog):
         reads = 0

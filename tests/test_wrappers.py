@@ -203,3 +203,5 @@ def test_the_bridge_reaches_through_wrappers_and_asks_for_the_right_autoreset(sm
     other = DriftVectorEnv(2, autoreset_mode=AutoresetMode.NEXT_STEP, **small)
     with pytest.raises(ValueError, match="env must have SAME_STEP autoreset, got"):
         BatchVecEnv(other)
+    with pytest.raises(ValueError, match="env must be made with copy=True to be learned from"):
+        BatchVecEnv(DriftVectorEnv(2, copy=False, **small))
