@@ -19,7 +19,7 @@ from .grid import SETTINGS, read_result
 from .presets import KINDS, Baseline, Learner, Preset, label
 from .recovery import Recovery, recovery
 from .runs import CONFIG, METRICS, read_run
-from .statistics import Interval, bootstrap
+from .statistics import Interval, bootstrap, interquartile_mean
 
 
 @dataclass(frozen=True)
@@ -253,6 +253,22 @@ def reference_levels(results: BenchmarkResults) -> dict[str, float]:
         for baseline in preset.baselines
         if baseline.agent in preset.references
     }
+
+
+def validation_levels(results: BenchmarkResults) -> dict[str, float]:
+    """Interquartile mean over the validation users, of agents without training that met them.
+
+    They did where a configuration was chosen, or for the reward curves.
+    """
+    folder, preset = results.folder / JOBS, preset_of(results.settings)
+    levels = {}
+    for baseline in preset.baselines:
+        if len(baseline.grid) > 1:
+            levels[baseline.label] = max(read_result(tune_name(baseline), folder)["scores"])
+        elif baseline.agent in preset.references:
+            found = EvaluationResult.load(folder / f"{reference_name(baseline)}.npz")
+            levels[baseline.label] = float(interquartile_mean(found.score[None]))
+    return levels
 
 
 def run_folders(results: BenchmarkResults) -> Sequence[Path]:

@@ -19,8 +19,8 @@ from .results import (
     BenchmarkResults,
     load_benchmark,
     preset_of,
-    reference_levels,
     score_table,
+    validation_levels,
 )
 from .statistics import (
     Interval,
@@ -63,7 +63,7 @@ class CellResults:
     @property
     def bandit(self) -> AgentResults:
         """The adaptive agent without training that is best on the validation users."""
-        levels = reference_levels(self.results)
+        levels = validation_levels(self.results)
         adaptive = {a.label for a in self.results.agents if a.kind == "adaptive"} & set(levels)
         return self._agent(max(sorted(adaptive), key=levels.__getitem__, default="bandit"))
 
