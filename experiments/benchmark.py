@@ -146,7 +146,8 @@ def reference_name(baseline: Baseline) -> str:
     return f"reference/{baseline.agent}"
 
 
-def _train_name(learner: Learner, seed: int) -> str:
+def train_name(learner: Learner, seed: int) -> str:
+    """Name of the job that trains a learner."""
     return f"train/{learner.name}-seed{seed}"
 
 
@@ -194,8 +195,8 @@ def _train_job(preset: Preset, learner: Learner, seed: int) -> Job:
     )
     first = preset.learners[0]  # whose practice the others find, and would else do once more
     alike = learner is not first and learner.options == first.options
-    needs = (_train_name(first, seed),) if alike else ()
-    return Job(_train_name(learner, seed), "train", asdict(config), needs, learner.seconds)
+    needs = (train_name(first, seed),) if alike else ()
+    return Job(train_name(learner, seed), "train", asdict(config), needs, learner.seconds)
 
 
 def _baseline_job(
@@ -211,7 +212,7 @@ def _baseline_job(
 
 
 def _learner_job(preset: Preset, learner: Learner, seed: int, block: int) -> Job:
-    trained = _train_name(learner, seed)
+    trained = train_name(learner, seed)
     row = preset.training_seeds.index(seed)
     return Job(
         evaluation_names(preset, learner)[row][block],

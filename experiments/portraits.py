@@ -25,8 +25,8 @@ from . import interest_figures as draw
 from .attending import attends, attention_table
 from .figures import save
 from .following import Followed, follow
-from .presets import KINDS, label
-from .results import mean_entropy
+from .presets import KINDS
+from .results import mean_entropy, run_labels
 from .runs import MODEL, load_agent, read_run
 from .seeds import test_users
 from .worlds import NAMESPACE, check_env_id, make_batch
@@ -70,10 +70,8 @@ def portraits(
 ) -> dict[str, Figure]:
     """The figures of the runs of one world, by name."""
     models: dict[str, list[Any]] = defaultdict(list)
-    for run in runs:
-        trained = read_run(run)["train"]
-        maker = partial(load_agent, run, env_id=env_id)
-        models[label(trained["agent"], trained["algo"])].append(maker)
+    for run, name in run_labels(runs).items():
+        models[name].append(partial(load_agent, run, env_id=env_id))
     play = partial(_play, env_id=env_id, users=users)
     tracks = play(models.items(), options=options, keep=True)
     tracks |= play(_untrained(FOLLOWED), options=options)

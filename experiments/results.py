@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .benchmark import JOBS, evaluation_names, jobs_of, reference_name, tune_name, wall_seconds
+from .benchmark import (
+    JOBS,
+    evaluation_names,
+    jobs_of,
+    reference_name,
+    train_name,
+    tune_name,
+    wall_seconds,
+)
 from .errors import UserError
 from .evaluate import EvaluationResult
 from .files import read_json
@@ -218,14 +227,35 @@ def recovery_table(results: BenchmarkResults) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def training_curves(folders: Iterable[Path]) -> pd.DataFrame:
+def run_labels(folders: Iterable[Path]) -> dict[Path, str]:
+    """What to call the agent of each run folder: its label, and its folder where that is not all.
+
+    Runs of one agent and one seed differ in something else, and are no two seeds of one thing.
+
+    Raises:
+        UserError: where a folder holds no run.
+    """
+    told = {folder: read_run(folder)["train"] for folder in folders}
+    label_of = {folder: label(run["agent"], run["algo"]) for folder, run in told.items()}
+    count = Counter((label_of[folder], run["seed"]) for folder, run in told.items())
+    several = {name for (name, _), times in count.items() if times > 1}
+    return {
+        folder: f"{name}, {folder.resolve().name}" if name in several else name
+        for folder, name in label_of.items()
+    }
+
+
+def training_curves(labels: Mapping[Path, str]) -> pd.DataFrame:
     """Columns agent, seed, steps, reward: validation scores of run folders.
+
+    Args:
+        labels: of the folders, the same for what differs by its seed alone.
 
     Raises:
         UserError: where a folder holds no run or no metrics.
     """
     frames = []
-    for folder in folders:
+    for folder, agent in labels.items():
         config = read_run(folder)
         if not (folder / METRICS).is_file():
             raise UserError(f"{folder} has no {METRICS}")
@@ -233,7 +263,7 @@ def training_curves(folders: Iterable[Path]) -> pd.DataFrame:
         frames.append(
             pd.DataFrame(
                 {
-                    "agent": label(config["train"]["agent"], config["train"]["algo"]),
+                    "agent": agent,
                     "seed": config["train"]["seed"],
                     "steps": metrics["steps"],
                     "reward": metrics["validation_score"],
@@ -271,6 +301,12 @@ def validation_levels(results: BenchmarkResults) -> dict[str, float]:
     return levels
 
 
-def run_folders(results: BenchmarkResults) -> Sequence[Path]:
-    """The run folders below a benchmark."""
-    return sorted(path.parent for path in (results.folder / JOBS / "train").glob(f"*/{CONFIG}"))
+def run_folders(results: BenchmarkResults) -> dict[Path, str]:
+    """The run folders below a benchmark, each with the label of its learner."""
+    preset = preset_of(results.settings)
+    labels = {
+        train_name(learner, seed): learner.label
+        for learner in preset.learners
+        for seed in preset.training_seeds
+    }
+    return {results.folder / JOBS / name: labels[name] for name in sorted(labels)}

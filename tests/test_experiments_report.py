@@ -29,6 +29,8 @@ from driftrec.experiments.results import (
     load_benchmark,
     preset_of,
     recovery_table,
+    run_folders,
+    run_labels,
     score_table,
     training_curves,
 )
@@ -245,9 +247,22 @@ def test_slates_are_reported_with_what_evaluations_kept(folder: Path, tmp_path: 
 
 
 def test_training_curves_hold_every_seed(folder: Path) -> None:
-    curves = training_curves(sorted((folder / JOBS / "train").glob("*/")))
+    curves = training_curves(run_labels(sorted((folder / JOBS / "train").glob("*/"))))
     assert set(curves["seed"]) == {1, 2, 3}
     assert set(curves["agent"]) == {"interest-attention (PPO)"}
+
+
+def test_what_differs_by_more_than_its_seed_is_another_curve(folder: Path, tmp_path: Path) -> None:
+    one, *_ = sorted((folder / JOBS / "train").glob("*/"))
+    shutil.copytree(one, tmp_path / "again")
+    labels = run_labels([one, tmp_path / "again"])
+    assert list(labels.values()) == [
+        f"interest-attention (PPO), {name}" for name in (one.name, "again")
+    ]
+    results = load_benchmark(folder)
+    learner = results.settings["learners"][0]
+    results.settings["learners"] = [learner | {"variant": "no spread"}]
+    assert set(run_folders(results).values()) == {"interest-attention (PPO, no spread)"}
 
 
 def test_figures_leave_no_trace_of_their_style() -> None:
