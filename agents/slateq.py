@@ -152,7 +152,10 @@ class EpisodeSlateQ(EpisodeAlgorithm):
     """
 
     name: ClassVar[str] = "slateq"
-    search: ClassVar[Space] = {**EpisodeAlgorithm.search, "greed": Range(1.0, 8.0, log=True)}
+    search: ClassVar[Space] = {
+        **{name: part for name, part in EpisodeAlgorithm.search.items() if name != "ent_coef"},
+        "greed": Range(1.0, 8.0, log=True),
+    }
     policy_type: ClassVar[type[InterestAttentionPolicy]] = SlateQPolicy
 
     def __init__(

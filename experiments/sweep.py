@@ -100,7 +100,13 @@ class Sweep:
         )
 
     def with_options(self, options: Options) -> Sweep:
-        """With these options of the environments, in all cells."""
+        """With these options of the environments, in all cells.
+
+        Raises:
+            UserError: for a strength of drift, of which a sweep has several.
+        """
+        if STRENGTH in options:
+            raise UserError(f"{STRENGTH} must be given to a sweep by --strength, not as an option")
         base = replace(self.base, env_options={**self.base.env_options, **options})
         return replace(self, base=base)
 

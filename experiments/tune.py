@@ -155,7 +155,8 @@ def tune(config: TuneConfig, *, progress: bool | None = False) -> TuneResult:
         try:
             while (number := len(ended(study))) < config.trials:
                 shown.update(number - shown.n)
-                if number == 0:
+                waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+                if number == 0 and not waiting:
                     study.enqueue_trial({name: untuned[name] for name in space})
                 _one_trial(optuna, study, config, space, number)
                 _write(study, config)
@@ -191,7 +192,7 @@ def _open_study(optuna: Any, folder: Path, config: TuneConfig) -> Any:
         load_if_exists=True,
     )
     for trial in study.get_trials(deepcopy=False):
-        if not trial.state.is_finished():
+        if trial.state == optuna.trial.TrialState.RUNNING:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 

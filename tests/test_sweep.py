@@ -137,6 +137,8 @@ def test_a_sweep_is_restricted_to_what_is_asked_for() -> None:
     few = FULL.restricted((NEWS,), (2.0, 0.0))
     assert [cell.name for cell in few.cells()] == ["News-v0-drift0", "News-v0-drift2"]
     assert FULL.restricted() == FULL
+    with pytest.raises(UserError, match="drift_strength must be given to a sweep by --strength"):
+        FULL.with_options({"drift_strength": 3.0})
     kept = few.with_options({"horizon": 9}).cells()[1]
     assert kept.preset.env_options == {"horizon": 9, "drift_strength": 2.0}
 

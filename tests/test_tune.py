@@ -131,8 +131,12 @@ def test_a_study_that_was_interrupted_goes_on_to_the_same_end(
             raise KeyboardInterrupt
         return plain(*args)
 
-    monkeypatch.setattr(module, "validation_score", press)
     config = replace(CONFIG, out=str(tmp_path / "a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_one_trial", lambda *_: press())  # before it is asked for anything
+        assert tune(config).trials == 0
+    calls.clear()
+    monkeypatch.setattr(module, "validation_score", press)
     first = tune(config)
     assert first.interrupted and first.best is None and first.trials == 0
     second = tune(config)
