@@ -106,13 +106,11 @@ def explain(
     Raises:
         ValueError: for an unknown item, or where captum is not installed.
     """
-    item, reader = recommender.items.index(item_id), recommender.reader
-    entries, asked = recommender.entries(user), recommender.asked(request, at)
-    first = reader.begin_of(max(0, len(entries) - 1))
-    events, read = recommender.events(user)[first:], entries[first:] or [NOTHING]
-    network = recommender.model.network
+    item, network = recommender.items.index(item_id), recommender.model.network
+    events, read = recommender.attended(user)
+    read = read or [NOTHING]
     with torch.no_grad():
-        seen = network.perceive(*reader.tensors(read, asked))
+        seen = network.perceive(*recommender.reader.tensors(read, recommender.asked(request, at)))
         hidden, interest = _reached(network, seen)
         output = network.read_out(hidden, interest)
         scores = output.scores[0, 0]
@@ -231,7 +229,8 @@ def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True)
     cache = network.backbone(inputs_embeds=token, interest=watched, use_cache=True).cache
     maps = []
     for query, layer in zip(watched.__dict__["queries"], cache.layers, strict=True):
-        match = query @ layer.keys.mT / query.shape[-1] ** 0.5  # [B, H, T, T]
+        key = layer.keys.repeat_interleave(query.shape[1] // layer.keys.shape[1], 1)
+        match = query @ key.mT / query.shape[-1] ** 0.5  # [B, H, T, T]
         later = torch.ones(match.shape[-2:], dtype=torch.bool).triu(1)
         maps.append(match.masked_fill(later, -torch.inf).softmax(-1))
     return torch.stack(maps)

@@ -71,7 +71,7 @@ def test_who_opts_out_is_served_as_one_who_was_never_seen(name: str) -> None:
     for event in anna[8:]:
         recommender.observe(event)
     recommender.restore(anna)
-    assert recommender.events("anna") == () and recommender.entries("anna") == []
+    assert recommender.attended("anna") == ((), [])
     for asked in ("", *model.items.requests[1:3]):
         ours, theirs = (r.recommend("anna", asked, 1000, NOW) for r in (recommender, never))
         assert ours == theirs

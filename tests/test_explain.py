@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import sys
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from stirred import stirred_model
+from transformers import LlamaConfig
 
 import driftrec.envs  # noqa: F401
-from driftrec.agents.explain import FEATURES, Explanation, explain
+from driftrec.agents.attention import make_backbone
+from driftrec.agents.explain import FEATURES, Explanation, attention_maps, explain
 from driftrec.agents.serving import Event, Recommender
 from driftrec.experiments.explaining import as_text, draw
 
@@ -108,12 +111,40 @@ def test_attention_is_causal_and_the_interest_moves_it(why: Explanation) -> None
     assert np.abs(why.attention - why.unconditioned)[:, :, -1].max() > 1e-3
 
 
-def test_the_maps_are_those_of_the_network_itself(recommender: Recommender) -> None:
-    from driftrec.agents.explain import attention_maps
+@pytest.mark.parametrize("name", ["static-attention", "interest-attention"])
+def test_what_was_served_to_a_long_history_is_what_is_explained(name, monkeypatch) -> None:
+    monkeypatch.setattr("driftrec.agents.serving.reader.LONGEST", 8)
+    monkeypatch.setattr("driftrec.agents.serving.reader.KEPT", 4)
+    recommender = make_recommender(name)
+    for step in range(10, 13):
+        recommender.observe(
+            Event("anna", recommender.items.ids[step], 1.0, NOW + datetime.timedelta(minutes=step))
+        )
+    best = recommender.recommend("anna", k=1, at=NOW)[0]
+    why = explain(recommender, "anna", best.item_id, at=NOW, steps=2)
+    assert why.score == pytest.approx(best.score, abs=1e-4)
+    assert len(why.events) == (8 if name == "static-attention" else 9)
 
+
+def test_heads_that_share_their_keys_are_told_apart(recommender: Recommender) -> None:
+    network = copy.deepcopy(recommender.model.network)
+    network.backbone = make_backbone(
+        LlamaConfig(
+            vocab_size=1, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, bos_token_id=None, eos_token_id=None,
+        )
+    )  # fmt: skip
+    read = recommender.attended("anna")[1]
+    seen = network.perceive(*recommender.reader.tensors(read, recommender.asked("", NOW)))
+    maps = attention_maps(network, seen)
+    assert maps is not None and maps.shape == (2, 4, 10, 10)
+    np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-5)
+
+
+def test_the_maps_are_those_of_the_network_itself(recommender: Recommender) -> None:
     network, reader = recommender.model.network, recommender.reader
     seen = network.perceive(
-        *reader.tensors(recommender.entries("anna"), recommender.asked("", NOW))
+        *reader.tensors(recommender.attended("anna")[1], recommender.asked("", NOW))
     )
     maps = attention_maps(network, seen)
     token, context = network.tokens(seen), network.interest(seen).vector

@@ -92,7 +92,7 @@ def test_events_read_one_by_one_give_what_one_pass_over_them_gives(name: str) ->
     recommender = told(model, events_of("anna", 12, model))
     asked = recommender.asked("", NOW)
     with torch.no_grad():
-        parts = recommender.reader.tensors(recommender.entries("anna"), asked)
+        parts = recommender.reader.tensors(recommender.attended("anna")[1], asked)
         whole = model.network(*parts, last=1).scores
     torch.testing.assert_close(recommender.output("anna", asked).scores, whole, atol=1e-4, rtol=0)
 
@@ -239,7 +239,7 @@ def test_impossible_options_are_refused(model: ServedModel, flags: dict, message
 def test_scores_are_read_out_in_full_precision(model: ServedModel) -> None:
     """In 8 bits many items score the same, and the best would be those that were rounded up."""
     recommender, network = told(model, events_of("anna", 12, model)), model.network
-    entries, asked = recommender.entries("anna"), recommender.asked("", NOW)
+    entries, asked = recommender.attended("anna")[1], recommender.asked("", NOW)
     seen = network.perceive(*recommender.reader.tensors(entries, asked))
     with torch.no_grad():
         interest = network.interest(seen)

@@ -101,6 +101,12 @@ class Reader:
         """The first event that is attended to when ``read`` events have been read."""
         return max(0, -((LONGEST - read) // (LONGEST - KEPT))) * (LONGEST - KEPT)
 
+    def attended(self, count: int) -> slice:
+        """Which of ``count`` events a request that comes after them attends to."""
+        if not self.network.adaptive:
+            return slice(max(0, count - LONGEST), count)
+        return slice(self.begin_of(max(0, count - 1)), count)
+
     def state_of(self, entries: Sequence[Entry]) -> State:
         """The state of a user with these events, all but the last of which are read."""
         state, read = State(), max(0, len(entries) - 1)
@@ -127,7 +133,8 @@ class Reader:
     def ask(self, state: State, entries: Sequence[Entry], asked: Asked) -> tuple[Output, State]:
         """What the network says at a request after all events, and the state with that ahead."""
         if not self.network.adaptive:  # reads all there is at once
-            output, _ = self._begin(entries[-LONGEST:] or [NOTHING], asked)
+            read = entries[self.attended(len(entries))]
+            output, _ = self._begin(read or [NOTHING], asked)
         else:
             last = entries[-1] if entries else NOTHING
             output, memory = self._read(state.memory, last, asked)

@@ -307,10 +307,12 @@ class Recommender:
                 self._users.keep(user, state)
             return output
 
-    def entries(self, user: str) -> list[Entry]:
-        """A user's events in the network's terms, oldest first."""
+    def attended(self, user: str) -> tuple[tuple[Event, ...], list[Entry]]:
+        """The events that a recommendation to a user attends to, also in the network's terms."""
         with self._users.lock(user):
-            return list(self._users.history(user).entries)
+            history = self._users.history(user)
+            read = self.reader.attended(len(history.entries))
+            return tuple(history.events[read]), list(history.entries[read])
 
     def _history(self, events: list[Event]) -> History:
         return History(events, [self._entry(event) for event in events])
