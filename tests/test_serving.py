@@ -25,6 +25,7 @@ from stirred import stirred_model
 import driftrec.envs  # noqa: F401
 from driftrec.agents.choosing import shown_slates
 from driftrec.agents.learners import NETWORKS, make_learner
+from driftrec.agents.occasion import OccasionLaw
 from driftrec.agents.output import Output
 from driftrec.agents.serving import Event, Recommender, ServedModel, folder, reader, save
 from driftrec.agents.serving.event import time_features
@@ -638,6 +639,19 @@ def test_neighbours_of_all_vectors_hold_what_exact_search_finds(many: list[Outpu
     assert recall(Nearest(build_index(many[0].embedding, many[0].bias)), many, 50) >= 0.99
     ours, theirs = Nearest(index)(many[0], 20_000), exact(many[0], 20_000)
     assert ours[0].tolist() == theirs[0].tolist()
+
+
+def test_what_is_lifted_for_being_new_is_found_too(many: list[Output]) -> None:
+    pytest.importorskip("faiss")
+    law = OccasionLaw(20_000, many[0].embedding.shape[1], requests=3)
+    law.tell_births(np.random.default_rng(0).integers(0, 168, 20_000).astype(np.float32))
+    torch.nn.init.constant_(law.fresh, 0.25)  # a log-odd between what is new and what is old
+    dated = [replace(output, law=law) for output in many]
+    apart = [
+        np.isin(exact(d, 10)[0], exact(o, 10)[0]).mean() for d, o in zip(dated, many, strict=True)
+    ]
+    assert np.mean(apart) < 0.9
+    assert recall(Nearest(build_index(many[0].embedding, many[0].bias)), dated) >= 0.99
 
 
 class _OneVector(Nearest):

@@ -13,6 +13,7 @@ from ..output import Output
 
 LARGE = 50_000  # items from which nearest neighbours are worth their index
 _WEIGHT = 8.0  # w: about the length of an interest vector, so that cells weigh bias as scores do
+_DATED = 3  # times as many neighbours where some are lifted for being new
 SEARCHES = ("auto", "exact", "faiss")
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -49,10 +50,12 @@ class Nearest:
     With e'_j = [e_j, bias_j / w] and q'_m = [q_m, w] the inner product <q'_m, e'_j> + weight_m is
     one of the M terms of which the score is the log-sum-exp, and
 
-        max_m <= score <= max_m + log M,
+        max_m <= score - lift <= max_m + log M,
 
-    so an item of the best k is among the best of some vector. Items beyond the neighbours found can
-    only be missed, never wrongly ranked.
+    so an item of the best k is among the best of some vector where nothing lifts others above it.
+    What users know is looked at anyway; what newness adds is in no index, so where items come out
+    at some hour more neighbours are asked for. Items beyond the neighbours found can only be
+    missed, never wrongly ranked.
 
     Args:
         index: of ``build_index``, or read from a file.
@@ -66,6 +69,8 @@ class Nearest:
     def __call__(self, output: Output, count: int, more: int = 0) -> Found:
         """As ``Search``; exact where so many are asked for that the index does not pay."""
         wide = max(self.least, self.breadth * count)
+        if output.law is not None and output.law.dated:
+            wide *= _DATED
         if 8 * wide > len(output.bias):
             return exact(output, count, more)
         query = self.vectors(output).float()
