@@ -189,8 +189,9 @@ class MovingAverageInterest(InterestAgent):
     def learn(self, state: State, slates: SlateArray, feedback: Floats) -> State:  # noqa: D102
         decay, steps = np.float32(self.config.decay), slates.shape[1]
         fade = decay ** np.arange(steps - 1, -1, -1, dtype=np.float32)
-        weight = fade * (slates[:, :, 0] >= 0)  # [B, T]
-        surprise = self.surprise(slates, feedback) * weight[:, :, None]
+        there = slates >= 0  # an empty slot would be the last item
+        weight = fade * there[:, :, 0]  # [B, T]
+        surprise = self.surprise(slates, feedback) * there * weight[:, :, None]
         shape = (len(slates), -1)
         x = self.features[slates.reshape(shape)]  # [B, T * K, F]
         moved = np.matmul(surprise.reshape(shape)[:, None], x)[:, 0]  # [B, F]

@@ -51,7 +51,8 @@ class EpisodeAlgorithm(Playing, Pretraining, OnPolicyAlgorithm):
             of pretraining. More are better, and a fit is made once (``driftrec.agents.kept``).
         practice_steps: user-steps that follow that fit, in whole episodes, in which users are shown
             the best that the interest knows and it learns from their answers
-            (``driftrec.agents.practice``). They are not counted among the steps of ``learn``.
+            (``driftrec.agents.practice``). They are not counted among the steps of ``learn``, and
+            are a part of pretraining: without ``pretrain_steps`` there are none.
         trial: whether in the latter half of practice it is tried how far to spread slates and what
             it is worth that a user stays (``driftrec.agents.trial``), where that holds sixteen
             rollouts. Else these begin where ``diversity`` and ``loyalty`` say, as where one of them

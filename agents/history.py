@@ -17,6 +17,8 @@ def check_history(observation: dict[str, np.ndarray], slots: int) -> None:
         raise ValueError(f"feedback must have shape {slates.shape}, got {feedback.shape}")
     if not ((feedback >= 0) & (feedback <= 1)).all():  # NaN fails both
         raise ValueError("feedback must lie in [0, 1], got NaN or a number outside")
+    if not np.isfinite(np.asarray(observation["time"])).all():
+        raise ValueError("time must be finite, got NaN or infinity")
 
 
 def window(obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:

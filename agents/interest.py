@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -25,6 +26,9 @@ class DeltaMemory(nn.Module):
         half_lives: of each scale at initialisation, in slates.
         rate: beta at initialisation.
         surprise: whether gates listen to surprise.
+
+    Raises:
+        ValueError: for a half-life that is none.
     """
 
     def __init__(
@@ -35,6 +39,8 @@ class DeltaMemory(nn.Module):
         surprise: bool = True,
     ) -> None:
         super().__init__()
+        if not (half_lives and min(half_lives) > 0 and math.isfinite(max(half_lives))):
+            raise ValueError(f"half_lives must be finite numbers above 0, got {half_lives}")
         keep = torch.tensor([2 ** (-1 / h) for h in half_lives])
         self.keep = nn.Parameter(torch.logit(keep))
         self.rate = nn.Parameter(torch.full((len(half_lives),), rate).log())
@@ -42,11 +48,6 @@ class DeltaMemory(nn.Module):
         self.untaken = nn.Parameter(torch.tensor(-2.0))
         self.surprise = surprise
         self.scales, self.size = len(half_lives), size
-
-    @property
-    def width(self) -> int:
-        """Length of the interest vector: S F + S."""
-        return self.scales * (self.size + 1)
 
     def empty(self, batch: int) -> Tensor:
         """[B, S, F] memories of users about whom nothing is known."""

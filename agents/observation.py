@@ -28,6 +28,8 @@ def check_observation(observation: Any, platform: Platform) -> tuple[Observation
     batch = {k: np.asarray(v)[None] if single else np.asarray(v) for k, v in observation.items()}
     _check_slates(batch["slates"], platform)
     _check_feedback(batch["feedback"], batch["slates"].shape)
+    if "time" in batch and not np.isfinite(batch["time"]).all():
+        raise ValueError("time must be finite, got NaN or infinity")
     available = batch.get("available")
     expected = (len(batch["slates"]), platform.num_items)
     if available is not None and available.shape != expected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .heads import HEADS
@@ -51,9 +52,13 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        for name in ("lasting", "passing", "vectors"):
+        for name in ("hidden", "lasting", "passing", "vectors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("diversity", "loyalty"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, got {value}")
         if HEADS[self.head].whole and self.vectors != 1:
             raise ValueError(f"vectors must be 1 with the head {self.head}, got {self.vectors}")
         if not (self.per_item or HEADS[self.head].item_features):

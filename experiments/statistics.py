@@ -45,7 +45,7 @@ class BootstrapConfig:
     Attributes:
         resamples: how many bootstrap samples.
         confidence: mass of the interval, in (0, 1).
-        seed: of the resamples; the same seed draws the same users for every comparison.
+        seed: of the resamples.
     """
 
     resamples: int = 2000

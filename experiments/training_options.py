@@ -127,11 +127,20 @@ def backbone_options(
 def prepared(
     steps: int, pretrain_steps: int | None, practice_steps: int | None, privileged: bool
 ) -> dict[str, Any]:
-    """Options of what a learner does before reinforcement learning; None for their defaults."""
+    """Options of what a learner does before reinforcement learning; None for their defaults.
+
+    Raises:
+        ValueError: for practice without the pretraining that it is a part of.
+    """
     share = 3 if privileged else 1
     pretrain = steps * share // 4 if pretrain_steps is None else pretrain_steps
     if practice_steps is None:
         practice_steps = steps if pretrain else 0  # practice is a part of pretraining
+    if practice_steps and not pretrain:
+        raise ValueError(
+            "practice_steps must be 0 where pretrain_steps is: practice is a part of pretraining, "
+            f"got {practice_steps}"
+        )
     return {"pretrain_steps": pretrain, "practice_steps": practice_steps, "privileged": privileged}
 
 

@@ -223,6 +223,17 @@ def test_a_window_as_long_as_the_history_is_the_undiscounted_regression(env):
     )
 
 
+def test_an_empty_slot_says_nothing_to_a_moving_average(env):
+    agent = agents.make("moving-average", env)
+    slates = np.full((1, 1, 10), -1)
+    slates[0, 0, 0] = 5
+    feedback = np.zeros((1, 1, 10), np.float32)
+    feedback[0, 0, 0] = 1
+    mean = agent.learn(agent.newborn(1), slates, feedback)["mean"][0]
+    surprise = agent.surprise(slates, feedback)[0, 0, 0]
+    np.testing.assert_allclose(mean, surprise * agent.features[5], rtol=1e-5)
+
+
 def test_a_moving_average_without_decay_is_the_mean(env):
     agent = agents.make("moving-average", env, decay=1.0)
     observation, _ = env.reset(seed=3)
@@ -346,6 +357,7 @@ def test_a_bad_observation_is_refused_by_name(env):
     cases = {
         "feedback must lie in .0, 1., got nan": broken(good, feedback=nan),
         "feedback must lie in .0, 1., got 1.5": broken(good, feedback=many),
+        "time must be finite, got NaN": broken(good, time=good["time"] * np.nan),
         "feedback must have the slates' shape": broken(good, feedback=feedback[:, 1:]),
         "slates must hold ids in .-1, 999., got 10000": broken(good, slates=far),
         "slates must have 10 slots, as the agent's, got 9": broken(good, slates=slates[:, :, 1:]),

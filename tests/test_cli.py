@@ -167,6 +167,8 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     assert "finished after 80 user-steps" in succeed("train", "--resume", out).stdout
     assert "there is nothing to resume" in refuse("train", "--resume", out)
     assert "give either --out or --resume, got none" in refuse("train")
+    alone = "train", "--out", out, "--pretrain-steps", "0", "--practice-steps", "800"
+    assert "practice_steps must be 0 where pretrain_steps is" in refuse(*alone)
 
 
 def test_a_pretrained_model_is_trained_on_and_says_so(tmp_path: Path) -> None:

@@ -250,6 +250,13 @@ def test_the_cache_gives_what_was_computed_and_survives_damage(tiny, tmp_path, m
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_vectors_come_where_no_cache_can_be_written(tiny, tmp_path):
+    (tmp_path / "file").touch()
+    encoder = TextEncoder(load_backbone(tiny), cache=tmp_path / "file")
+    vectors = encoder(["whale", "bird"])
+    np.testing.assert_array_equal(encoder(["bird"]), vectors[1:])
+
+
 def test_writers_at_once_leave_a_cache_that_is_whole(tmp_path):
     keys = [bytes([i]) * 32 for i in range(20)]
 

@@ -271,6 +271,13 @@ def test_feedback_that_is_none_is_refused(learner, bad):
         learner.policy.predict(observation)
 
 
+def test_a_time_that_is_none_is_refused(learner):
+    observation = batch_env(2).reset()
+    observation["time"][0] = np.nan
+    with pytest.raises(ValueError, match="time must be finite, got NaN"):
+        learner.policy.predict(observation)
+
+
 def test_slates_of_another_length_are_refused(learner):
     observation = batch_env(2).reset()
     observation["slates"] = observation["slates"][..., :3]

@@ -154,3 +154,18 @@ def test_a_network_refuses_the_options_of_another():
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         MLPConfig(window=0)
     assert GRUConfig().layers == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loyalty": -0.9}, "loyalty must be a number of at least 0, got -0.9"),
+        ({"diversity": float("nan")}, "diversity must be a number of at least 0, got nan"),
+        ({"hidden": 0}, "hidden must be at least 1, got 0"),
+        ({"half_lives": (0.0,)}, r"half_lives must be finite numbers above 0, got \(0.0,\)"),
+        ({"half_lives": ()}, r"half_lives must be finite numbers above 0, got \(\)"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_learner("interest-attention", "ppo", batch_env(2), **options)

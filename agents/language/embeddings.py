@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -169,11 +170,12 @@ class VectorCache:
         return {key: self._vectors[key] for key in keys if key in self._vectors}
 
     def write(self, vectors: dict[bytes, Floats]) -> None:
-        """Adds a file."""
+        """Adds a file; where that cannot be, the vectors are known to this process alone."""
         keys = sorted(vectors)
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:32] + ".npz"
         rows = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
         stacked = np.stack([vectors[key] for key in keys])
-        write_whole(self.folder / name, lambda file: np.savez(file, keys=rows, vectors=stacked))
-        self._seen.add(name)
         self._vectors |= vectors
+        self._seen.add(name)
+        with contextlib.suppress(OSError):
+            write_whole(self.folder / name, lambda file: np.savez(file, keys=rows, vectors=stacked))
