@@ -39,3 +39,12 @@ def slot_advantage(episodes: Episodes, advantage: Tensor, scale: float) -> Tenso
     own = episodes.slot_reward / scale - (mean / episodes.slot_reward.shape[2])[:, None]
     future = advantage - (reward - mean)
     return own + future[..., None]
+
+
+def slot_credit(
+    episodes: Episodes, gamma: float, gae_lambda: float, scale: float
+) -> tuple[Tensor, Tensor]:
+    """[B, T, K] credit of each slot, of mean 0 and deviation 1 over users alive, and returns."""
+    advantage, returns = discounted(episodes, gamma, gae_lambda, scale)
+    credit, alive = slot_advantage(episodes, advantage, scale), episodes.alive.bool()
+    return (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6), returns

@@ -152,3 +152,8 @@ def top_k_score_function(
         weight = size * (1 - log_share.exp()).clamp_min(0) ** (size - 1)
         weight = weight * log_ratio.exp().clamp_max(cap)
     return -((weight * log_share * advantage).mean(2) * alive).sum() / alive.sum().clamp_min(1)
+
+
+def value_loss(value: Tensor, returns: Tensor, alive: Tensor) -> Tensor:
+    """Mean squared error of values [B, T] of the returns that followed, of users alive."""
+    return ((value - returns).square() * alive).sum() / alive.sum().clamp_min(1)

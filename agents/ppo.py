@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .credit import discounted, slot_advantage
+from .credit import slot_credit
 from .episodes import EpisodeAlgorithm
-from .losses import clipped_surrogate
+from .losses import clipped_surrogate, value_loss
 from .search import Range, Space
 from .tape import Episodes
 
@@ -51,11 +51,8 @@ class EpisodePPO(EpisodeAlgorithm):
 
     def learn_from(self, episodes: Episodes) -> None:
         """Several passes of clipped updates."""
-        scale, rate = self.reward_scale, self.current_rate()
-        advantage, returns = discounted(episodes, self.gamma, self.gae_lambda, scale)
-        credit = slot_advantage(episodes, advantage, scale)
-        alive = episodes.alive.bool()
-        credit = (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6)
+        rate = self.current_rate()
+        credit, returns = slot_credit(episodes, self.gamma, self.gae_lambda, self.reward_scale)
         logged: list[tuple[float, ...]] = []
         for _ in range(self.n_epochs):
             for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
@@ -77,7 +74,7 @@ class EpisodePPO(EpisodeAlgorithm):
         output = self.read(batch, some)
         log_prob = self.log_probability(output, batch, some)
         policy = clipped_surrogate(log_prob, drawn, credit, self.clip_range, alive)
-        value = ((output.value - returns).square() * alive).sum() / alive.sum().clamp_min(1)
+        value = value_loss(output.value, returns, alive)
         spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         with torch.no_grad():

@@ -12,7 +12,7 @@ from .credit import discounted
 from .guarantee import Guarantee, PrivateFitConfig, plan_guarantee
 from .kept import fit_once, practise_once
 from .logfit import Behaviour, fit_interest
-from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss
+from .losses import FeedbackLoss, choice_loss, click_loss, fit_choice, teacher_loss, value_loss
 from .output import Output
 from .platform import Platform
 from .policy import InterestAttentionPolicy
@@ -137,7 +137,7 @@ class Pretraining:
             shown = batch.slates[:, -batch.steps :][:, steps]
             feedback = batch.feedback[:, -batch.steps :][:, steps]
             loss = self._answers_loss(output, shown, feedback, alive)
-        value = ((output.value - target[:, steps]).square() * alive).sum() / alive.sum()
+        value = value_loss(output.value, target[:, steps], alive)
         self.descend(loss + self.vf_coef * value, rate)
         return loss.item(), value.item()
 

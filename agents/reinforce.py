@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .credit import discounted, slot_advantage
+from .credit import slot_credit
 from .episodes import EpisodeAlgorithm
-from .losses import score_function, top_k_score_function
+from .losses import score_function, top_k_score_function, value_loss
 from .output import Output
 from .search import Choice, Space
 from .tape import Episodes
@@ -62,11 +62,8 @@ class EpisodeReinforce(EpisodeAlgorithm):
 
     def learn_from(self, episodes: Episodes) -> None:
         """One pass."""
-        scale, rate = self.reward_scale, self.current_rate()
-        advantage, returns = discounted(episodes, self.gamma, 1.0, scale)
-        credit = slot_advantage(episodes, advantage, scale)
-        alive = episodes.alive.bool()
-        credit = (credit - credit[alive].mean()) / (credit[alive].std() + 1e-6)
+        rate = self.current_rate()
+        credit, returns = slot_credit(episodes, self.gamma, 1.0, self.reward_scale)
         logged = []
         for batch, rows in episodes.batches(self.episode_batch, self._shuffle):
             logged.append(self._update(batch, credit[rows], returns[rows], rate))
@@ -83,7 +80,7 @@ class EpisodeReinforce(EpisodeAlgorithm):
         credit, returns, alive = (part[:, some] for part in (credit, returns, batch.alive))
         output = self.read(batch, some)
         policy = self._policy_loss(output, batch, credit, some)
-        value = ((output.value - returns).square() * alive).sum() / alive.sum().clamp_min(1)
+        value = value_loss(output.value, returns, alive)
         spread = self.entropy(output, alive)
         self.descend(policy + self.vf_coef * value - self.ent_coef * spread, rate)
         return policy.item(), value.item(), spread.item()

@@ -60,7 +60,7 @@ def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
         "try: app(['--help'])\nexcept SystemExit: pass\n"
         f"sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "benchmark" in done.stdout and done.stderr.strip() == "", done.stderr
 
 

@@ -94,9 +94,9 @@ def test_a_killed_sweep_ends_with_the_same_numbers(whole: Path, tmp_path: Path) 
     script, out = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
     process = subprocess.Popen([sys.executable, str(script), str(out)], start_new_session=True)
-    begun = time.monotonic()
-    while not list((out / CELLS).rglob("train/*.json")) and time.monotonic() - begun < 120:
-        assert process.poll() is None
+    deadline = time.monotonic() + 600  # where the machine is slow, nothing else is to fail
+    while not list((out / CELLS).rglob("train/*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)  # the workers too, wherever they are
     process.wait()

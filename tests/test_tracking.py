@@ -158,7 +158,7 @@ def test_weights_and_biases_writes_an_offline_run(tmp_path: Path) -> None:
     opened[0].write({"validation/score": 0.625}, {}, 80)
     opened[0].finish("finished")
     (run,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
-    words, end = (b"validation/score", b"0.625", b"gru"), time.monotonic() + 30
+    words, end = (b"validation/score", b"0.625", b"gru"), time.monotonic() + 300
     while not all(word in run.read_bytes() for word in words):  # written by a process of its own
         assert time.monotonic() < end
         time.sleep(0.1)
