@@ -6,7 +6,7 @@ Kept out of ``driftrec.envs`` because Stable-Baselines3 imports torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -33,7 +33,8 @@ class BatchVecEnv(VecEnv):
         mode = env.metadata["autoreset_mode"]
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(f"env must have SAME_STEP autoreset, got {mode}")
-        if not getattr(env.unwrapped.session, "copy", True):
+        native = cast("DriftVectorEnv", env.unwrapped)
+        if not getattr(native.session, "copy", True):  # users of others have no such choice
             raise ValueError("env must be made with copy=True to be learned from, got copy=False")
         self.env = env
         self.render_mode = None
