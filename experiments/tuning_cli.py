@@ -66,8 +66,9 @@ def tune(
 ) -> None:
     """Tune an agent on validation users; best.json goes to --settings of the other commands.
 
-    The first trial is the agent untuned. An interrupted study goes on when the same command is
-    given again, and grows with more --trials. Needs the extra: pip install 'driftrec[tune]'.
+    The first trial is the agent untuned; where practice is long, with --option trial=True. An
+    interrupted study goes on when the same command is given again, and grows with more --trials.
+    Needs the extra: pip install 'driftrec[tune]'.
     """
     from .tune import TuneConfig
     from .tune import tune as run
