@@ -79,7 +79,8 @@ def benchmark(
         str,
         typer.Option(
             "--preset",
-            help="demo, standard, quick, networks, ablations, or a sweep: full, rivals.",
+            help="demo, standard, quick, networks, conditioning, ablations; "
+            "or a sweep: full, rivals.",
         ),
     ] = "demo",
     env: EnvIds = None,

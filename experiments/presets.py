@@ -239,6 +239,21 @@ PRESETS: dict[str, Preset] = {
             ),
             baselines=BASELINES,
         ),
+        # Whether the interest should adjust attention; in which worlds, --drift and --history say.
+        Preset(
+            name="conditioning",
+            description="attention with and without the interest, also in a frozen MiniLM",
+            learners=tuple(
+                Learner(network, "ppo", BRIEFLY, {**BRIEFEST, **body}, 140, variant)
+                for variant, body in (("", {}), ("frozen MiniLM", {"backbone": "minilm"}))
+                for network in ("interest-attention", "attention")
+            ),
+            baselines=(*BASELINES, Baseline("bayes-filter", seconds=60)),
+            training_seeds=(1, 2, 3, 4, 5),
+            validations=3,
+            validation_users=128,
+            users=300,
+        ),
         Preset(
             name="ablations",
             description="the flagship with one part taken away or added at a time; two hours",

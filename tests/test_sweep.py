@@ -329,7 +329,9 @@ def test_the_report_of_a_contest_ranks_all_agents(contest: Path, readme: Any) ->
     assert not list(contest.parent.glob("sweep*/rivals.csv"))
 
 
-@pytest.mark.parametrize("preset", [RIVALS.base, PRESETS["ablations"]], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "preset", [RIVALS.base, PRESETS["ablations"], PRESETS["conditioning"]], ids=lambda p: p.name
+)
 def test_jobs_of_a_contest_have_names_and_options_that_hold(preset: Preset) -> None:
     names = [job.name for job in jobs_of(preset)]
     assert len(set(names)) == len(names)
