@@ -171,7 +171,8 @@ class EpisodeSlateQ(EpisodeAlgorithm):
     ) -> None:
         self.n_epochs, self.on_policy, self.rounds = n_epochs, on_policy, rounds
         self.greed, self.choice_coef = greed, choice_coef
-        super().__init__(*args, **{"sharpness": sharpness, **kwargs})
+        kwargs["sharpness"] = sharpness
+        super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()

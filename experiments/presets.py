@@ -239,7 +239,7 @@ PRESETS: dict[str, Preset] = {
             ),
             baselines=BASELINES,
         ),
-        # Whether the interest should adjust attention; in which worlds, --drift and --history say.
+        # Whether the interest should adjust attention; the environment's options say in what world.
         Preset(
             name="conditioning",
             description="attention with and without the interest, also in a frozen MiniLM",
