@@ -58,13 +58,22 @@ class Recovery:
         """Steps until 90 % of the share before the shift is regained, held over three steps.
 
         Infinite where that takes longer than the window; NaN without shifts. An agent that never
-        followed the interest has little to lose and regains it at once: read it beside the share.
+        followed the interest has little to lose and regains it at once, and one that knew it well
+        has the furthest to go: read it beside the share, or see ``until``.
+        """
+        return self.until(self.before)
+
+    def until(self, level: float) -> float:
+        """Steps until 90 % of a level is reached, held over three steps; infinite or NaN as above.
+
+        With one level for all, such as what the best bandit's slates are worth before a shift,
+        agents are compared by where they are and not by how far they fell.
         """
         if not self.shifts:
             return float("nan")
         after = self.share[self.offset >= 0]
         held = np.convolve(after, np.full(_SMOOTH, 1 / _SMOOTH), mode="valid")
-        regained = np.flatnonzero(held >= _SHARE * self.before - 1e-12)
+        regained = np.flatnonzero(held >= _SHARE * level - 1e-12)
         return float(regained[0]) if len(regained) else float("inf")
 
 

@@ -23,7 +23,8 @@ def rival_table(sweep: SweepResults) -> pd.DataFrame:
     Columns: env, strength, agent, kind, seeds, score (interquartile mean), way (0 at static, 1 at
     the Bayes filter) with way_low and way_high, lead (of the flagship on it, paired by users) with
     lead_low and lead_high, ahead (probability that the flagship is ahead on a user), before and
-    after (share of the best possible reward around abrupt shifts), recovery (steps until then).
+    after (share of the best possible reward around abrupt shifts), recovery (steps until 90 % of
+    its own share before is regained), level (until 90 % of the best bandit's is).
     """
     return pd.DataFrame(
         [_row(cell, agent) for cell in sweep.cells for agent in cell.results.agents]
@@ -52,6 +53,7 @@ def _row(cell: CellResults, agent: AgentResults) -> dict[str, Any]:
         "before": shift.before,
         "after": shift.after(),
         "recovery": shift.steps,
+        "level": shift.until(cell.bandit.recovery().before),
     }
 
 

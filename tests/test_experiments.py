@@ -243,6 +243,17 @@ def test_recovery_by_hand() -> None:
     np.testing.assert_array_equal(curve.low, curve.share)  # all users alike
 
 
+def test_on_one_level_for_all_who_fell_further_may_be_back_sooner() -> None:
+    shifts = np.zeros((50, 20))
+    shifts[19] = True
+    good, poor = np.full((50, 20), 0.9), np.full((50, 20), 0.5)
+    good[20:30], poor[20:24] = 0.6, 0.1  # back at their own after ten steps, and after four
+    good, poor = (recovery([sessions(share, shifts)]) for share in (good, poor))
+    assert (good.steps, poor.steps) == (10, 4)
+    assert (good.until(poor.before), poor.until(poor.before)) == (0, 4)
+    assert poor.until(good.before) == float("inf")
+
+
 def test_a_shift_met_by_several_training_seeds_counts_once(rng: np.random.Generator) -> None:
     share, shifts = rng.uniform(0, 1, (50, 30)), np.zeros((50, 30))
     shifts[19] = True

@@ -313,6 +313,7 @@ def test_the_flagship_leads_whoever_gains_less_and_is_level_with_itself(contest:
     assert rival["lead_low"] > 0 and rival["ahead"] > 0.9 and rival["way"] < own["way"]
     assert own["lead"] == own["lead_low"] == 0 and own["seeds"] == 2
     assert table.loc[VIDEO, "oracle"]["lead_high"] < 0
+    assert {"recovery", "level"} < set(table.columns)
     level = table.loc[NEWS, "gru (PPO)"]
     assert level["lead_low"] < 0 < level["lead_high"]
 
