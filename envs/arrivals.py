@@ -44,7 +44,9 @@ class Arrivals:
             self._prepare(episodes, likely)
         assert self._waiting is not None
         users, slates, feedback = self._waiting
-        places = np.array([self._ready.pop(episode) for episode in episodes])
+        places = np.array([self._ready[episode] for episode in episodes])
+        for episode in set(episodes):  # the same seed may be given to several
+            del self._ready[episode]
         return users.take(places), slates[places], feedback[places]
 
     def _prepare(self, episodes: Sequence[Episode], likely: Iterable[Episode]) -> None:

@@ -75,16 +75,18 @@ def collect(
     user alone, not on how many users ``env`` has.
 
     Args:
-        env: with SAME_STEP autoreset.
+        env: with SAME_STEP autoreset, and observations that later steps leave alone.
         episodes: how many.
         seed: of the first user.
         scores: observations of B users -> [B, N] scores in logits; None for uniform slates.
 
     Raises:
-        ValueError: for another autoreset mode, or scores of another shape.
+        ValueError: for another autoreset mode, ``copy=False``, or scores of another shape.
     """
     if env.autoreset_mode != AutoresetMode.SAME_STEP:
         raise ValueError(f"env must have SAME_STEP autoreset, got {env.autoreset_mode}")
+    if not env.session.copy:
+        raise ValueError("env must be made with copy=True to be logged, got copy=False")
     logged: list[Episode] = []
     while len(logged) < episodes:
         logged += _collect_batch(env, seed + len(logged), scores)

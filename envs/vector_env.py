@@ -191,6 +191,11 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
             raise ValueError(
                 f"seed must have one entry per user ({self.num_envs}), got {len(seed)}"
             )
+        for entry in seed:
+            if entry is not None and not (isinstance(entry, int | np.integer) and entry >= 0):
+                raise ValueError(f"seed must hold whole numbers of at least 0, got {entry!r}")
+        if self.session.users is None:  # who is not told a seed is somebody all the same
+            self.session.seed(rows, int(self.np_random.integers(2**31)) + rows)
         given = np.array([i for i in rows if seed[i] is not None], np.int64)
         self.session.seed(given, np.array([seed[i] for i in given], np.int64))
 

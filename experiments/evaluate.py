@@ -95,7 +95,12 @@ class EvaluationResult:
             for name in self.__dataclass_fields__
             if getattr(self, name) is not None
         }
-        write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # given a name, NumPy would add an ending to it
+                np.savez_compressed(file, **arrays)
+
+        write_atomic(path, write)
 
     @classmethod
     def load(cls, path: Path) -> EvaluationResult:

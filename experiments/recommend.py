@@ -50,7 +50,7 @@ def model_of_run(folder: Path) -> ServedModel:
     from driftrec.agents.serving import ServedModel
 
     trained = read_run(folder)["train"]
-    env = make_batch(trained["env"], 1, trained["env_options"])
+    env = make_batch(trained["env"], 1, trained["env_options"]).unwrapped
     policy = load_agent(folder, env, trained["env"]).policy
     requests = env.simulator.world.request_text
     return ServedModel.of(policy.network, policy.slots, env.catalog, requests)
@@ -72,7 +72,7 @@ def with_new_items(model: ServedModel, run: Path, new_items: Path) -> ServedMode
     from driftrec.simulators.readers import load_catalog
 
     trained, catalog = read_run(run)["train"], load_catalog(new_items)
-    env = make_batch(trained["env"], 1, trained["env_options"])
+    env = make_batch(trained["env"], 1, trained["env_options"]).unwrapped
     language = trained["learner_options"].get("text") or "minilm"
     project = fused_features(env.catalog, model.network.features.numpy(), language)
     return with_newcomers(model, catalog, project(catalog))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,8 +115,9 @@ class TrainResult:
     privacy: dict[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The result as values that JSON knows."""
-        return asdict(self) | {"folder": str(self.folder)}
+        """The result as values that JSON knows: it has no infinity, the best of no scores."""
+        score = self.score if math.isfinite(self.score) else None
+        return asdict(self) | {"folder": str(self.folder), "score": score}
 
 
 def train(
@@ -202,6 +204,8 @@ def _learn(
         learner.get_env().close()
         for tracker in trackers:
             tracker.finish(status)
+        if status == "failed":
+            write_json(folder / CONFIG, {**record, "status": status})
     result = TrainResult(
         folder=folder,
         steps=int(learner.num_timesteps),

@@ -133,7 +133,8 @@ def _world(
         from .runs import read_run
 
         trained = read_run(model)["train"]
-        env_id, options = env_id or trained["env"], {**trained["env_options"], **options}
+        told = {k: v for k, v in trained["env_options"].items() if k != FEEDBACK}
+        env_id, options = env_id or trained["env"], {**told, **options}
     known = check_env_id(env_id or DEFAULT_ENV)
     check_options(known, options)
     if FEEDBACK in options:

@@ -155,6 +155,38 @@ def test_a_resumed_run_is_the_run_that_was_never_interrupted(
     assert record["status"] == "finished" and len(record["resumed"]) == 1
 
 
+def test_a_run_that_fails_says_so_and_what_has_no_score_says_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driftrec.experiments.callbacks import Validation
+
+    def fails(self: Validation) -> None:
+        raise RuntimeError("by design")
+
+    monkeypatch.setattr(Validation, "_validate", fails)
+    with pytest.raises(RuntimeError, match="by design"):
+        train(replace(CONFIG, out=str(tmp_path / "a")))
+    assert read_run(tmp_path / "a")["status"] == "failed"
+
+    def press(self: Validation) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Validation, "_validate", press)
+    train(replace(CONFIG, out=str(tmp_path / "b")))
+    said = json.loads((tmp_path / "b" / "config.json").read_text(), parse_constant=pytest.fail)
+    assert (said["status"], said["result"]["score"]) == ("interrupted", None)
+
+
+def test_a_run_on_spoiled_feedback_is_served_and_watched(tmp_path: Path) -> None:
+    from driftrec.experiments.recommend import model_of_run
+    from driftrec.experiments.watch import watch
+
+    spoiled = {**SMALL, "feedback": "bots-random:0.3"}
+    run = train(replace(CONFIG, steps=80, out=str(tmp_path / "a"), env_options=spoiled)).folder
+    assert len(model_of_run(run).items) == 1000
+    assert watch(None, run, None, 1, {"horizon": 2}) == 2
+
+
 def test_seconds_before_an_interruption_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

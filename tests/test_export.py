@@ -129,6 +129,8 @@ def test_another_autoreset_is_refused(small):
     env = DriftVectorEnv(2, autoreset_mode="Disabled", **small)
     with pytest.raises(ValueError, match="env must have SAME_STEP autoreset"):
         collect(env, 1)
+    with pytest.raises(ValueError, match="env must be made with copy=True to be logged"):
+        collect(DriftVectorEnv(2, copy=False, **small), 1)
 
 
 # --- Minari

@@ -197,6 +197,19 @@ def test_a_list_of_seeds_gives_each_row_its_own(small):
     assert data_equivalence(row_of(followed, 0), single.reset()[0], exact=True)
 
 
+def test_two_rows_of_one_seed_stay_one_user_from_episode_to_episode(small):
+    env = DriftVectorEnv(5, **small)  # more than two: who begins next is made ready
+    observation, _ = env.reset(seed=[7, 7, 1, 2, 3])
+    for shown in slates_for(env, 3 * small["horizon"], 1):
+        observation, *_ = env.step(np.repeat(shown, 5, 0))
+        assert data_equivalence(row_of(observation, 0), row_of(observation, 1), exact=True)
+
+
+def test_who_is_given_no_seed_is_nobody_else(small):
+    observation, _ = DriftVectorEnv(2, **small).reset(seed=[None, None])
+    assert not np.array_equal(observation["slates"][0], observation["slates"][1])
+
+
 def test_a_mask_resets_some_rows_and_leaves_the_others(small):
     env = DriftVectorEnv(3, **small)
     env.reset(seed=0)
@@ -238,6 +251,9 @@ def test_what_cannot_be_is_refused(small):
         env.reset(options={"reset_mask": np.array([True, False])})
     with pytest.raises(ValueError, match=r"seed must have one entry per user \(2\), got 3"):
         env.reset(seed=[1, 2, 3])
+    for bad in (-1, 1.7):
+        with pytest.raises(ValueError, match=f"seed must hold whole numbers .* got {bad}"):
+            env.reset(seed=[3, bad])
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"action must have shape \(2, 3\) .*, got \(3, 3\)"):
         env.step(np.zeros((3, 3), int))
