@@ -32,6 +32,8 @@ AGENT_COLORS = {
     "random": "#aaaaaa",
     "static-interest": "#666666",
     "discounted-linucb": "#0072B2",
+    "discounted-thompson": "#7B5FC4",
+    "sliding-linucb": "#6C8EA8",
     "moving-average": "#56B4E9",
     "oracle": "#009E73",
     "bayes-filter": "#5bb89f",

@@ -46,7 +46,10 @@ def advantage(table: pd.DataFrame, title: str = "") -> Figure:
                 )  # fmt: skip
             bottom, top = axes.get_ylim()
             axes.set_ylim(min(bottom, -_LEAST), max(top, _LEAST))
-            axes.set_xticks(sorted(rows["strength"].unique()))
+            strengths = sorted(rows["strength"].unique())
+            axes.set_xticks(strengths)
+            if len(strengths) == 1:  # or two points that stand side by side would fill the width
+                axes.set_xlim(strengths[0] - 0.2, strengths[0] + 0.2)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
         _name_axes(figure, panels, "drift (1: the preset's)", "advantage over a static profile")
