@@ -17,6 +17,7 @@ from driftrec.simulators.simulator import Mask
 
 from .arrivals import Arrivals
 from .buffers import Buffers
+from .config import check_kind
 from .spaces import check_slates, clock_features
 
 Observation = dict[str, npt.NDArray[Any]]
@@ -50,6 +51,9 @@ class Session:
             the session works with, good until its next step or reset.
         leaving: whether users whose patience is used up leave. Where they stay, all agents can be
             compared on the same users at every step.
+
+    Raises:
+        ValueError: for a flag that is neither True nor False.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class Session:
         copy: bool = True,
         leaving: bool = True,
     ) -> None:
+        for name, flag in (("diagnostics", diagnostics), ("copy", copy), ("leaving", leaving)):
+            check_kind(name, flag, bool, "True or False")
         self.simulator, self.horizon, self.diagnostics = simulator, horizon, diagnostics
         self.num_users, self.copy, self.leaving = num_users, copy, leaving
         self.seeds = np.zeros(num_users, np.int64)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from driftrec.simulators.streams import Keys, mix64, user_keys
 
@@ -77,10 +77,13 @@ class SpoiledFeedback(VectorWrapper[Any, Any, Any, Any, Any]):
         slots = np.arange(1, bare.slate_size + 1, dtype=np.uint64)
         self._weights = mix64(slots) | np.uint64(1)
         self._users = np.zeros(env.num_envs, np.uint64)
+        self._ended = np.zeros(env.num_envs, bool)  # rows that a step only begins anew
+        self._next_step = env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         """First observations, spoiled, and infos."""
         observation, infos = self.env.reset(seed=seed, options=options)
+        self._ended[:] = False
         self._users = self._keys()
         return self._spoiled(observation, self._users), infos
 
@@ -97,7 +100,9 @@ class SpoiledFeedback(VectorWrapper[Any, Any, Any, Any, Any]):
             spoiled = self._spoiled(one, before[row : row + 1])
             infos["final_obs"][row] = {key: part[0] for key, part in spoiled.items()}
         if self.bots:
-            reward = self._booked(newest, before, reward)
+            reward = np.where(self._ended, reward, self._booked(newest, before, reward))
+        if self._next_step:
+            self._ended = left | timed_out
         return self._spoiled(observation, self._users), reward, left, timed_out, infos
 
     def _keys(self) -> Keys:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .choice import CHOICES, Choice
 from .drift import DRIFTS, Drift
+from .knobs import check_knobs
 from .response import RESPONSES, Response
 from .world import Population
 
@@ -103,7 +104,8 @@ def load_domain(name: str) -> Domain:
     """Reads a domain by its name, or by the path of a TOML file or fitted folder of one's own.
 
     Raises:
-        ValueError: for an unknown name, table or knob, with the known ones.
+        ValueError: for an unknown name, table or knob, with the known ones, and for a knob that is
+            missing or out of its range.
     """
     path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
     if not path.is_file():
@@ -141,8 +143,8 @@ def _build_kind(kinds: Mapping[str, type[Any]], table: Mapping[str, Any], where:
 
 
 def _build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    for key in table:
-        if key not in known:
-            raise ValueError(f"{where}: unknown knob {key!r}, known are {', '.join(sorted(known))}")
-    return cls(**table)
+    check_knobs(cls, table, where)
+    try:
+        return cls(**table)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None

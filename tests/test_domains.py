@@ -124,6 +124,28 @@ def test_an_unknown_knob_is_refused(tmp_path):
         load_domain(str(file))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("affinity = 8.0\n", "", "own.toml: affinity must be given"),
+        ("affinity = 8.0", 'affinity = "high"', "affinity must be a number, got 'high'"),
+        ("affinity = 8.0", "affinity = nan", "affinity must be a number, got nan"),
+        ('"logit"', '"logit"\nposition = 0', r"\[choice\]: position must be above 0, got 0"),
+        ('"logit"', '"logit"\nposition = 2', r"\[choice\]: position must lie in \[0, 1\], got 2"),
+        ('"click"', '"click"\n[drift.repeat]\nmemory = 0', "memory must be above 0, got 0"),
+        ('"click"', '"click"\n[drift.repeat]\nmemory = 1.5', "memory must be a whole number"),
+        ('"click"', '"click"\n[drift.satiation]\nhalf_life = 0', "half_life must be above 0"),
+        ('"click"', '"click"\n[drift.trend]\ngap = -1', r"\[drift.trend\]: gap must be above 0"),
+    ],
+)
+def test_a_knob_that_cannot_be_is_refused_by_name(tmp_path, before, after, message):
+    text = 'words = "video"\naffinity = 8.0\n[choice]\nkind = "logit"\n[response]\nkind = "click"\n'
+    file = tmp_path / "own.toml"
+    file.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        load_domain(str(file))
+
+
 # --- calibration
 
 

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -35,6 +36,30 @@ def episode(env, seed, actions):
 def random_slates(env, steps, seed=0):
     size = (steps, env.unwrapped.slate_size)
     return np.random.default_rng(seed).integers(0, len(env.unwrapped.catalog), size)
+
+
+@pytest.mark.parametrize("make", [DriftEnv, DriftVectorEnv])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"leaving": "false"}, "leaving must be True or False, got 'false'"),
+        ({"diagnostics": 0}, "diagnostics must be True or False, got 0"),
+        ({"drift": 5}, "drift must be names separated by commas, got 5"),
+        ({"drift_strength": "two"}, "drift_strength must be a number, got 'two'"),
+        ({"world_seed": -1}, "world_seed must be a whole number of at least 0, got -1"),
+        ({"catalog": 5}, "catalog must be a path, got 5"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused_by_name(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_a_domain_file_that_was_edited_is_another_world(plain_domain):
+    path = plain_domain()
+    before = DriftEnv(path).simulator.domain
+    Path(path).write_text(Path(path).read_text().replace("affinity = 8.0", "affinity = 2.0"))
+    assert (before.affinity, DriftEnv(path).simulator.domain.affinity) == (8.0, 2.0)
 
 
 # --- the contracts of others

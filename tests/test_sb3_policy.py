@@ -15,7 +15,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from driftrec.agents.gru import GRUConfig, GRUNetwork
 from driftrec.agents.platform import Platform
 from driftrec.agents.sb3 import InterestAttentionPolicy
-from driftrec.envs.config import make_simulator
+from driftrec.envs import config
 from driftrec.envs.sb3 import BatchVecEnv
 from driftrec.envs.spaces import SlateSpace
 
@@ -62,7 +62,7 @@ def test_a_saved_model_finds_its_items_again(model, tmp_path, with_env):
     env.seed(1)
     observation = env.reset()
     ours, _ = model.predict(observation, deterministic=True)
-    make_simulator.cache_clear()  # as in a process that has made no environment
+    config._make.cache_clear()  # as in a process that has made no environment
     loaded = type(model).load(tmp_path / "model", env=env if with_env else None, device="cpu")
     theirs, _ = loaded.predict(observation, deterministic=True)
     np.testing.assert_array_equal(ours, theirs)

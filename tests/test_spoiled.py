@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from driftrec.envs import DriftVectorEnv
 from driftrec.envs.spoiled import SpoiledFeedback, spoil
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import evaluate
@@ -64,6 +65,17 @@ def test_inverted_and_random_say_what_they_are_called():
     drawn = play("random:1", steps=1)[0][0]["feedback"]
     assert (drawn.sum(2) == 1).all() and set(np.unique(drawn)) == {0, 1}
     assert drawn.mean((0, 1)) == pytest.approx(np.full(3, 1 / 3), abs=0.07)
+
+
+def test_a_step_that_only_begins_anew_pays_bots_nothing():
+    inner = DriftVectorEnv(4, "video", autoreset_mode="NextStep", **SMALL)
+    env, ended, paid = spoil(inner, "bots-random:1"), np.zeros(4, bool), 0.0
+    env.reset(seed=0)
+    for step in range(3 * SMALL["horizon"]):
+        _, reward, left, timed_out, _ = env.step(np.arange(3 * step, 3 * step + 12).reshape(4, 3))
+        assert (reward[ended] == 0).all()
+        ended, paid = left | timed_out, paid + reward.sum()
+    assert paid > 0
 
 
 def test_bots_are_whole_users_who_are_paid_for_what_they_pretend():
