@@ -221,7 +221,8 @@ def main() -> None:
         if flags in broken:
             found: dict[str, Any] = {"does not run here": broken[flags]}
         else:
-            found = row(learner, model, best, flags, spent[flags], users, given.work / name)
+            work = given.work / f"{name}-{given.steps}"
+            found = row(learner, model, best, flags, spent[flags], users, work)
         print(f"{flags:18s} {found}", flush=True)
         if given.out:
             report: dict[str, Any] = {"env": ENV, "versions": versions(), "models": {}}

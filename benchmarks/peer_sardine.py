@@ -27,6 +27,7 @@ import numpy as np  # noqa: E402
 import driftrec.envs.sardine  # noqa: E402, F401  (SARDINE's ids)
 from driftrec import agents  # noqa: E402
 from driftrec.experiments.evaluate import evaluate  # noqa: E402
+from driftrec.experiments.files import write_text  # noqa: E402
 from driftrec.experiments.runs import load_agent, read_run, versions  # noqa: E402
 from driftrec.experiments.seeds import test_users  # noqa: E402
 from driftrec.experiments.train import TrainConfig, train  # noqa: E402
@@ -144,7 +145,7 @@ def main() -> None:
             report = json.loads(given.out.read_text(encoding="utf-8"))
         for env_id, rows in found:
             report["clicks"].setdefault(env_id, {}).update(rows)
-        given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_text(given.out, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/unseen"), help="what is kept")
     parser.add_argument("--out", type=Path, help="JSON file; without it only runs are made")
     given = parser.parse_args()
+    given.work /= f"{given.steps}-{given.users}"  # what is kept says nothing of other settings
     given.work.mkdir(parents=True, exist_ok=True)
     for seed in given.seeds:
         for policy in given.policies:

@@ -16,6 +16,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from .vector_env import DriftVectorEnv
 
+_MADE_WITH = ("horizon", "slate_size", "history", "num_envs", "simulator", "session")
+
 
 class BatchVecEnv(VecEnv):
     """``DriftVectorEnv`` with the calls that Stable-Baselines3 makes.
@@ -90,10 +92,17 @@ class BatchVecEnv(VecEnv):
         return getattr(self.env if hasattr(self.env, name) else self.env.unwrapped, name)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Sets an attribute of the batch, for all rows at once."""
+        """Sets an attribute of the batch, for all rows at once, on whoever has it.
+
+        Raises:
+            ValueError: for some rows alone, or what an environment is made with.
+        """
         if indices is not None:
             raise ValueError(f"indices must be None for a native batch, got {indices}")
-        setattr(self.env, attr_name, value)
+        if attr_name in _MADE_WITH:
+            raise ValueError(f"{attr_name} must be given when the environment is made")
+        owner: Any = self.env if attr_name in vars(self.env) else self.env.unwrapped
+        setattr(owner, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any

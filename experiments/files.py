@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,20 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def own_folders(paths: Sequence[Path], out: Path) -> list[Path]:
+    """A folder below ``out`` for each of ``paths``: by its name, numbered where that is not one's.
+
+    Of a single path it is ``out`` itself.
+    """
+    if len(paths) == 1:
+        return [out]
+    names = [path.resolve().name for path in paths]
+    return [
+        out / (name if names.count(name) == 1 else f"{name}-{names[:k].count(name) + 1}")
+        for k, name in enumerate(names)
+    ]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .benchmark import JOBS
 from .errors import UserError
 from .figures import reward_curves, save
-from .files import check_writable
+from .files import check_writable, own_folders
 from .grid import SETTINGS
 from .report import write_figures
 from .results import load_benchmark, run_labels, score_table, training_curves
@@ -45,9 +45,9 @@ def plot(paths: Sequence[Path], out: Path, users: int = 100) -> list[Path]:
             from .portraits import write_portraits  # imports torch
 
             written += write_portraits(runs, out, users)
-    alone = len(benchmarks) == 1 and not runs
-    for path in benchmarks:
-        folder = out if alone else out / path.resolve().name
+    # Beside runs, whose figures lie in ``out``, even a single benchmark has a folder of its own.
+    folders = own_folders([*benchmarks, *runs[:1]], out)
+    for path, folder in zip(benchmarks, folders, strict=False):
         written += _of_sweep(path, folder) if is_sweep(path) else _of_benchmark(path, folder)
     return written
 

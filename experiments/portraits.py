@@ -24,6 +24,7 @@ from driftrec import agents
 from . import interest_figures as draw
 from .attending import attends, attention_table
 from .figures import save
+from .files import own_folders
 from .following import Followed, follow
 from .presets import KINDS
 from .results import mean_entropy, run_labels
@@ -43,7 +44,7 @@ def write_portraits(runs: Sequence[Path], out: Path, users: int = 100) -> list[P
 
     Args:
         runs: run folders; those without a model, or of others' environments, are passed over.
-        out: where the figures go; of several worlds each gets a folder, by its first run's name.
+        out: where the figures go; of several worlds each gets a folder, see ``own_folders``.
         users: who are served.
 
     Returns:
@@ -56,9 +57,9 @@ def write_portraits(runs: Sequence[Path], out: Path, users: int = 100) -> list[P
             world = json.dumps([trained["env"], trained["env_options"]], sort_keys=True)
             worlds[world].append(run)
     written = []
-    for world, members in worlds.items():
+    folders = own_folders([members[0] for members in worlds.values()], out)
+    for folder, (world, members) in zip(folders, worlds.items(), strict=True):
         env_id, options = json.loads(world)
-        folder = out if len(worlds) == 1 else out / members[0].resolve().name
         for name, figure in portraits(members, check_env_id(env_id), options, users).items():
             save(figure, folder / f"{name}.png")
             written.append(folder / f"{name}.png")

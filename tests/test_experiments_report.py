@@ -19,7 +19,7 @@ from driftrec.experiments import figures, interest_figures
 from driftrec.experiments.benchmark import JOBS, jobs_of
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import EvaluationResult
-from driftrec.experiments.files import write_json, write_text
+from driftrec.experiments.files import own_folders, write_json, write_text
 from driftrec.experiments.grid import Job, claim, run_job
 from driftrec.experiments.plot import plot
 from driftrec.experiments.presets import Baseline, Learner, Preset
@@ -263,6 +263,14 @@ def test_what_differs_by_more_than_its_seed_is_another_curve(folder: Path, tmp_p
     learner = results.settings["learners"][0]
     results.settings["learners"] = [learner | {"variant": "no spread"}]
     assert set(run_folders(results).values()) == {"interest-attention (PPO, no spread)"}
+
+
+def test_figures_of_folders_that_are_called_alike_lie_apart(tmp_path: Path) -> None:
+    alike = [tmp_path / world / "seed-1" for world in ("a", "b")]
+    assert [f.name for f in own_folders([*alike, tmp_path / "c"], tmp_path)] == [
+        "seed-1-1", "seed-1-2", "c"
+    ]  # fmt: skip
+    assert own_folders(alike[:1], tmp_path) == [tmp_path]
 
 
 def test_figures_leave_no_trace_of_their_style() -> None:

@@ -14,6 +14,7 @@ pa = pytest.importorskip("pyarrow")
 from pyarrow import csv, parquet  # noqa: E402
 
 import driftrec.envs  # noqa: E402, F401
+from driftrec.experiments.errors import UserError  # noqa: E402
 from driftrec.experiments.fitting.calibrate import calibrate  # noqa: E402
 from driftrec.experiments.fitting.command import FitConfig, fit_command  # noqa: E402
 from driftrec.experiments.fitting.estimate import estimate_drift  # noqa: E402
@@ -274,7 +275,7 @@ def fitted(tmp_path_factory):
     (folder / "items.csv").write_text("item_id,title\n" + "\n".join(lines).replace('"', ""))
     ids = [catalog.ids[i] for i in log.item]
     rows = zip(log.user, ids, log.time, strict=True)
-    text = "user_id,item_id,timestamp\n" + "".join(f"{u},{i},{t:.0f}\n" for u, i, t in rows)
+    text = "user_id,item_id,timestamp\n" + "".join(f"anna{u},{i},{t:.0f}\n" for u, i, t in rows)
     (folder / "log.csv").write_text(text)
     out = folder / "world"
     result = fit_command(FitConfig(folder / "log.csv", folder / "items.csv", out))
@@ -306,10 +307,23 @@ def test_a_fitted_world_says_what_it_rests_on(fitted):
 
 def test_no_id_of_a_user_is_written(fitted):
     folder, _ = fitted
-    for file in ("domain.toml", "items.csv", "report.md", "fit.json"):
-        assert "user_id" not in (folder / file).read_text()
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert {"domain.toml", "items.csv", "report.md", "fit.json"} < {path.name for path in files}
+    assert not any(b"anna" in path.read_bytes() for path in files)
     with np.load(folder / "vectors.npz") as arrays:
         assert set(arrays.files) == {"items", "users"}
+
+
+def test_too_few_to_compare_with_are_refused_before_the_work(fitted, tmp_path):
+    folder, _ = fitted
+    source = folder.parent
+    with pytest.raises(
+        UserError, match=r"held_out must leave 5 users with .*, which leaves [0-4]$"
+    ):
+        fit_command(
+            FitConfig(source / "log.csv", source / "items.csv", tmp_path / "w", held_out=0.01)
+        )
+    assert not (tmp_path / "w").exists() or not list((tmp_path / "w").iterdir())
 
 
 def test_a_domain_survives_its_file(tmp_path):

@@ -199,7 +199,11 @@ def test_the_bridge_reaches_through_wrappers_and_asks_for_the_right_autoreset(sm
     assert env.get_attr("slate_size") == [3, 3]
     assert env.env_is_wrapped(FlatObservation) == [False, False]
     with pytest.raises(ValueError, match="indices must be None for a native batch"):
-        env.set_attr("horizon", 3, indices=[0])
+        env.set_attr("label", 3, indices=[0])
+    with pytest.raises(ValueError, match="horizon must be given when the environment is made"):
+        env.set_attr("horizon", 3)
+    env.set_attr("label", "ours")
+    assert env.env.unwrapped.label == "ours" and env.get_attr("label") == ["ours"] * 2
     other = DriftVectorEnv(2, autoreset_mode=AutoresetMode.NEXT_STEP, **small)
     with pytest.raises(ValueError, match="env must have SAME_STEP autoreset, got"):
         BatchVecEnv(other)

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files import check_writable, write_json
 from .calibrate import Calibration, calibrate
 from .estimate import DriftEstimate, estimate_drift
-from .fidelity import Fidelity, compare
+from .fidelity import FOLDS, Fidelity, compare, last_events
 from .free import Rhythm, free_log
 from .interest import LAGS
 from .items import read_items, text_vectors, with_topics
@@ -40,7 +40,8 @@ class FitConfig:
         items: CSV of items.
         out: folder of the fitted world.
         columns: names of user_id, item_id and timestamp in the log, where they are others.
-        held_out: share of the users who take no part in the fit, for the comparison.
+        held_out: share of the users of whom catalogue and tastes know nothing, for the comparison;
+            drift is measured on all.
         max_events: events that are kept in memory.
         latent_size: D of the attributes.
         seed: of everything random.
@@ -131,6 +132,11 @@ def fit_command(config: FitConfig) -> FitResult:
     catalog, rows = fitted_catalog(name, items, topics, fitted, config.latent_size)
     main = np.unique([names[0] for names in topics], return_inverse=True)[1].astype(np.int64)
     estimate = estimate_drift(log, text, main, seed=config.seed)
+    if (found := last_events(held, estimate.window).num_users) < FOLDS:
+        raise UserError(
+            f"held_out must leave {FOLDS} users with {(LAGS + 1) * estimate.window} events or more "
+            f"to compare with, got {config.held_out}, which leaves {found}"
+        )
     vectors, topic = text[rows], main[rows]
     rhythm = _rhythm(estimate)
     calibration = calibrate(estimate, catalog, vectors, rhythm, seed=config.seed + 1_000_000)
@@ -148,10 +154,9 @@ def fit_command(config: FitConfig) -> FitResult:
         calibration,
         fidelity,
     )
-    found = calibration.domain
-    if not estimate.order_is_evidence:
-        found = replace(found, drift=load_domain("plain").drift)
-    domain = request_domain(found, catalog, rhythm, config.seed)
+    domain = request_domain(calibration.domain, catalog, rhythm, config.seed)
+    if not estimate.order_is_evidence:  # the plain preset's, which is in requests already
+        domain = replace(domain, drift=load_domain("plain").drift)
     write_preset(config.out, domain, catalog, comment(result))
     write_json(config.out / "fit.json", result.plain())
     write_report(config.out, result)

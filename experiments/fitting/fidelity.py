@@ -24,6 +24,7 @@ FEATURES = (
     "likeness, far windows",
 )
 _POINTS = 50  # of the popularity curve
+FOLDS = 5  # of the classifier, so at least as many users on either side
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def compare(
     """Compares users with nine windows of events, their last nine.
 
     Args:
-        real: users who took no part in the fit.
+        real: users of whom the fitted catalogue and tastes know nothing.
         simulated: users of the fitted world.
         vectors: [N, D] of the items.
         topic: [N] main topics.
@@ -267,7 +268,7 @@ def _two_sample(
     def held_out(label: Ints) -> Floats:
         squares = PolynomialFeatures(2, include_bias=False)
         model = make_pipeline(StandardScaler(), squares, LogisticRegression(C=0.1, max_iter=300))
-        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
         return cross_val_predict(model, data, label, cv=folds, method="predict_proba")[:, 1]
 
     score = held_out(label)

@@ -41,9 +41,10 @@ def markdown(result: FitResult) -> str:
         "\n".join(f"- {line}" for line in findings(result.fidelity)),
         _distance_table(result.fidelity),
         "![Real and simulated users](fidelity.png)",
-        "`distance`: Wasserstein, in standard deviations of the real users; for interest and "
-        "popularity the largest gap of the curves. `real halves`: 97.5 % quantile of the distance "
-        "between two halves of the real users. `shuffled`: the real users' distance from "
+        "Of the held-out users catalogue and tastes know nothing; how interest drifts was measured "
+        "on all. `distance`: Wasserstein, in standard deviations of the real users; for interest "
+        "and popularity the largest gap of the curves. `real halves`: 97.5 % quantile of the "
+        "distance between two halves of the real users. `shuffled`: the real users' distance from "
         "themselves with their events in random order. Users are compared on their last "
         f"{9 * result.estimate.window} events; simulated users choose freely among all items.",
     ]
@@ -58,7 +59,8 @@ def verdict(estimate: DriftEstimate) -> str:
             "**The order of this log is no evidence of drift.** Half of the users have "
             f"{share:.0%} or more of their events in one sitting, so their order tells how items "
             "were listed or remembered, not how interest changed. The figures below describe that "
-            "order; do not read them as drift. The world's drift is the plain preset's."
+            "order; do not read them as drift. The world's drift is the plain preset's; "
+            "the comparison below is of users who drift as the order has it."
         )
     lost = estimate.shuffled[0] - estimate.curve[0].high
     drifts = "Interest drifts" if lost > 0 else "No drift can be told from chance"
