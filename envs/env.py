@@ -107,6 +107,7 @@ class DriftEnv(gym.Env[dict[str, Any], np.ndarray]):
         )
         self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
+        self.world_seed = world_seed
         self.observation_space = observation_space(self.simulator)
         self.action_space = SlateSpace(*world)
         self.session = Session(self.simulator, 1, horizon, diagnostics, leaving=leaving)

@@ -82,6 +82,7 @@ class DriftVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]])
         )
         self.simulator = make_simulator(*world)
         self.slate_size, self.history, self.horizon = slate_size, history, horizon
+        self.world_seed = world_seed
         self.single_observation_space = observation_space(self.simulator)
         self.single_action_space = SlateSpace(*world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

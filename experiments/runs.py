@@ -112,6 +112,8 @@ def check_compatible(config: Mapping[str, Any], folder: Path, world: Mapping[str
             "train it again, or install that version"
         )
     for key, name in _MUST_AGREE.items():
+        if key == "world_seed" and key not in config["world"]:
+            continue  # a run of before it was written down
         expected, got = config["world"].get(key), world[key]
         if expected != got:
             raise UserError(
@@ -126,6 +128,7 @@ _MUST_AGREE = {
     "catalog_hash": "catalogue",
     "slate_size": "slate size",
     "history": "history length",
+    "world_seed": "world seed",
 }
 
 

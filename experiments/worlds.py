@@ -179,4 +179,5 @@ def describe(env_id: str, env: Any) -> dict[str, Any]:
         "slate_size": int(world.slate_size),
         "history": int(world.history),
         "horizon": int(world.horizon),
+        "world_seed": int(getattr(world, "world_seed", 0)),  # users of others have none
     }

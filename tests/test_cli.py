@@ -203,6 +203,8 @@ def test_a_model_of_another_world_is_refused(run: Path) -> None:
     assert "slate size 3, got slate size 4" in refuse(
         "evaluate", "--model", run, "--slate-size", "4"
     )
+    other = "evaluate", "--model", run, "--env-option", "world_seed=1"
+    assert "trained for world seed 0, got world seed 1" in refuse(*other)
 
 
 def test_recommend_answers_with_titles(run: Path, tmp_path: Path) -> None:

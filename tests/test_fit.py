@@ -90,6 +90,18 @@ def table_of(rows):
 IDS = [str(i) for i in range(30)]
 
 
+def test_times_are_read_to_the_microsecond_and_must_be_finite(tmp_path):
+    table, file = table_of(40), tmp_path / "log.parquet"
+    nanos = pa.array(1_577_836_800_123_456_789 + np.arange(40)).cast(pa.timestamp("ns"))
+    parquet.write_table(table.set_column(2, "timestamp", nanos), file)
+    assert read_log(file, IDS).time[0] == pytest.approx(1_577_836_800.123456, abs=1e-5)
+    seconds = np.arange(40.0)
+    seconds[7] = np.inf
+    parquet.write_table(table.set_column(2, "timestamp", pa.array(seconds)), file)
+    with pytest.raises(UserError, match="row 8: expected a timestamp, got NaN or infinity"):
+        read_log(file, IDS)
+
+
 def test_csv_and_parquet_of_a_log_are_read_alike(tmp_path):
     table = table_of(3000)
     csv.write_csv(table, tmp_path / "log.csv")

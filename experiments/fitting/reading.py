@@ -188,14 +188,18 @@ def _seconds(column: pa.Array, file: Path, rows: int) -> npt.NDArray[np.float64]
 
     _refuse_null(column, file, rows, "timestamp")
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        micro = column.cast(pa.timestamp("us")).cast(pa.int64())
+        micro = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         return micro.to_numpy(zero_copy_only=False) / 1e6
     try:
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        seconds = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         raise UserError(
             f"{file}: timestamp must be seconds, or dates and times, got {column.type}"
         ) from None
+    if not np.isfinite(seconds).all():
+        row = rows + int(np.argmin(np.isfinite(seconds))) + 1
+        raise UserError(f"{file}, row {row}: expected a timestamp, got NaN or infinity")
+    return seconds
 
 
 def _refuse_null(column: pa.Array, file: Path, rows: int, name: str) -> None:
