@@ -11,7 +11,7 @@ from .figures import reward_curves, save
 from .files import check_writable, own_folders
 from .grid import SETTINGS
 from .report import write_figures
-from .results import load_benchmark, run_labels, score_table, training_curves
+from .results import load_benchmark, score_table, training_curves
 from .runs import CONFIG
 from .sweep_report import write_sweep_figures
 from .sweep_results import advantage_table, is_sweep, load_sweep
@@ -39,7 +39,7 @@ def plot(paths: Sequence[Path], out: Path, users: int = 100) -> list[Path]:
     check_writable(out)
     written: list[Path] = []
     if runs:
-        save(reward_curves(training_curves(run_labels(runs))), out / "reward_curves.png")
+        save(reward_curves(training_curves(runs)), out / "reward_curves.png")
         written.append(out / "reward_curves.png")
         if users:
             from .portraits import write_portraits  # imports torch

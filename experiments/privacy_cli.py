@@ -26,13 +26,14 @@ def key(file: Annotated[Path, typer.Argument(help="New file, outside of any data
     typer.echo(f"{file}: keep it safe, and away from what it protects")
 
 
-@command("driftrec import --log orders.csv --out logs/shop --columns user_id=CustomerID")
+@command("driftrec import --log orders.csv --out logs/shop --column user_id=CustomerID")
 def import_(
     log: Annotated[Path, typer.Option("--log", help="CSV or Parquet of events.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the imported log.")],
     columns: Annotated[
         list[str] | None,
         typer.Option(
+            "--column",
             "--columns",
             help="Name of user_id, item_id, timestamp or value in the log, user_id=NAME.",
         ),

@@ -245,17 +245,17 @@ def run_labels(folders: Iterable[Path]) -> dict[Path, str]:
     }
 
 
-def training_curves(labels: Mapping[Path, str]) -> pd.DataFrame:
+def training_curves(runs: Iterable[Path] | Mapping[Path, str]) -> pd.DataFrame:
     """Columns agent, seed, steps, reward: validation scores of run folders.
 
     Args:
-        labels: of the folders, the same for what differs by its seed alone.
+        runs: the folders; with their labels, or they are called as ``run_labels`` says.
 
     Raises:
         UserError: where a folder holds no run or no metrics.
     """
     frames = []
-    for folder, agent in labels.items():
+    for folder, agent in (runs if isinstance(runs, Mapping) else run_labels(runs)).items():
         config = read_run(folder)
         if not (folder / METRICS).is_file():
             raise UserError(f"{folder} has no {METRICS}")

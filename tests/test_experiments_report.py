@@ -247,7 +247,7 @@ def test_slates_are_reported_with_what_evaluations_kept(folder: Path, tmp_path: 
 
 
 def test_training_curves_hold_every_seed(folder: Path) -> None:
-    curves = training_curves(run_labels(sorted((folder / JOBS / "train").glob("*/"))))
+    curves = training_curves(sorted((folder / JOBS / "train").glob("*/")))
     assert set(curves["seed"]) == {1, 2, 3}
     assert set(curves["agent"]) == {"interest-attention (PPO)"}
 

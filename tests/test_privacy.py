@@ -399,7 +399,7 @@ def test_an_encrypted_log_is_fitted_like_the_log_itself(tmp_path: Path, monkeypa
         ("user_id,item_id,timestamp\nu@x.org,a,1,9,u@x.org\n", "expected CSV with one kind"),
         (
             "user,item_id,timestamp\nu@x.org,a,1\n",
-            "expected a column 'user_id' .*--columns user_id",
+            "expected a column 'user_id' .*--column user_id",
         ),
         ("u@x.org,a,1\nv@x.org,b,2\n", "got 3 columns of other names"),
         ("user_id,item_id,timestamp\nu@x.org,a,1\nv@x.org,b,nan\n", "row 2: timestamp must be fi"),
