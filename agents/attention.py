@@ -181,3 +181,11 @@ class InterestAdjuster(nn.Module):
         if self.scale is not None:
             scale = self.scale(interest).view(batch, steps, self.shape[0], self.rank)
         return Adjustment(gain, scale, self.left, self.right)
+
+
+def of_every_head(key: Tensor, heads: int) -> Tensor:
+    """[B, H, T, D] the keys [B, G, T, D] that each of H heads reads; G groups of heads share them.
+
+    Source: Ainslie et al. (2023), "GQA: training generalized multi-query transformer models".
+    """
+    return key.repeat_interleave(heads // key.shape[1], 1)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .attention import Adjustment
+from .attention import Adjustment, of_every_head
 from .network import Network
 from .output import Output
 from .reading import Interest, Seen
@@ -229,8 +229,9 @@ def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True)
     cache = network.backbone(inputs_embeds=token, interest=watched, use_cache=True).cache
     maps = []
     for query, layer in zip(watched.__dict__["queries"], cache.layers, strict=True):
-        key = layer.keys.repeat_interleave(query.shape[1] // layer.keys.shape[1], 1)
-        match = query @ key.mT / query.shape[-1] ** 0.5  # [B, H, T, T]
+        match = (
+            query @ of_every_head(layer.keys, query.shape[1]).mT / query.shape[-1] ** 0.5
+        )  # [B, H, T, T]
         later = torch.ones(match.shape[-2:], dtype=torch.bool).triu(1)
         maps.append(match.masked_fill(later, -torch.inf).softmax(-1))
     return torch.stack(maps)

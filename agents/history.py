@@ -7,6 +7,8 @@ import torch
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor
 
+from .observation import check_time
+
 
 def check_history(observation: dict[str, np.ndarray], slots: int) -> None:
     """Refuses what would pass through the network unnoticed, as NaN does."""
@@ -17,8 +19,7 @@ def check_history(observation: dict[str, np.ndarray], slots: int) -> None:
         raise ValueError(f"feedback must have shape {slates.shape}, got {feedback.shape}")
     if not ((feedback >= 0) & (feedback <= 1)).all():  # NaN fails both
         raise ValueError("feedback must lie in [0, 1], got NaN or a number outside")
-    if not np.isfinite(np.asarray(observation["time"])).all():
-        raise ValueError("time must be finite, got NaN or infinity")
+    check_time(observation["time"])
 
 
 def window(obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:

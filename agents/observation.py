@@ -28,8 +28,8 @@ def check_observation(observation: Any, platform: Platform) -> tuple[Observation
     batch = {k: np.asarray(v)[None] if single else np.asarray(v) for k, v in observation.items()}
     _check_slates(batch["slates"], platform)
     _check_feedback(batch["feedback"], batch["slates"].shape)
-    if "time" in batch and not np.isfinite(batch["time"]).all():
-        raise ValueError("time must be finite, got NaN or infinity")
+    if "time" in batch:
+        check_time(batch["time"])
     available = batch.get("available")
     expected = (len(batch["slates"]), platform.num_items)
     if available is not None and available.shape != expected:
@@ -60,6 +60,16 @@ def _check_feedback(feedback: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
     if feedback.size and not (feedback.min() >= 0 and feedback.max() <= 1):  # NaN fails both
         bad = feedback[~((feedback >= 0) & (feedback <= 1))].flat[0]
         raise ValueError(f"feedback must lie in [0, 1], got {bad}")
+
+
+def check_time(time: npt.NDArray[Any]) -> None:
+    """Refuse a time that is no number: it would pass through a network unnoticed.
+
+    Raises:
+        ValueError: for NaN or infinity.
+    """
+    if not np.isfinite(time).all():
+        raise ValueError("time must be finite, got NaN or infinity")
 
 
 def check_starts(episode_start: npt.ArrayLike | None, num_users: int) -> npt.NDArray[np.bool_]:

@@ -26,12 +26,14 @@ def rival_table(sweep: SweepResults) -> pd.DataFrame:
     after (share of the best possible reward around abrupt shifts), recovery (steps until 90 % of
     its own share before is regained), level (until 90 % of the best bandit's is).
     """
-    return pd.DataFrame(
-        [_row(cell, agent) for cell in sweep.cells for agent in cell.results.agents]
-    )
+    rows: list[dict[str, Any]] = []
+    for cell in sweep.cells:
+        level = cell.bandit.recovery().before
+        rows += [_row(cell, agent, level) for agent in cell.results.agents]
+    return pd.DataFrame(rows)
 
 
-def _row(cell: CellResults, agent: AgentResults) -> dict[str, Any]:
+def _row(cell: CellResults, agent: AgentResults, level: float) -> dict[str, Any]:
     ours, strata, shift = cell.flagship, agent.strata, agent.recovery()
     from_to = way(agent, cell.static, cell.results.by_name(FILTER))
     lead, ahead = Interval(0.0, 0.0, 0.0), 0.5
@@ -53,7 +55,7 @@ def _row(cell: CellResults, agent: AgentResults) -> dict[str, Any]:
         "before": shift.before,
         "after": shift.after(),
         "recovery": shift.steps,
-        "level": shift.until(cell.bandit.recovery().before),
+        "level": shift.until(level),
     }
 
 

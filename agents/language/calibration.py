@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from driftrec.simulators.streams import Floats
 
-from ..attention import InterestAdjuster
+from ..attention import InterestAdjuster, of_every_head
 from .backbones import Backbone
 from .reading import Reader
 
@@ -120,7 +120,7 @@ def mean_states(reader: Reader, texts: Sequence[str]) -> tuple[tuple[Tensor, Ten
             weights: list[Tensor] = weights,
         ) -> None:
             layer = int(module.layer_idx)  # type: ignore[arg-type]
-            key = key.repeat_interleave(heads // key.shape[1], 1)
+            key = of_every_head(key, heads)
             for part, state in zip(out, (query, key), strict=True):
                 part[rows, layer] = torch.einsum("bt,bhtd->bhd", weights[0], state)
             for part, weight in zip(empty, weights[1:], strict=True):

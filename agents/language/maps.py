@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from driftrec.simulators.streams import Floats
 
+from ..attention import of_every_head
 from .reading import Reading
 from .recommender import TextRecommender
 
@@ -46,7 +47,7 @@ class _Recorder:
         self.maps: list[Tensor] = []
 
     def __call__(self, module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None) -> None:
-        key = key.repeat_interleave(self.heads // key.shape[1], 1)
+        key = of_every_head(key, self.heads)
         scaling = getattr(module, "scaling", None) or query.shape[-1] ** -0.5
         logits = query @ key.mT * scaling
         if mask is not None:
