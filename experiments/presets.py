@@ -242,27 +242,28 @@ PRESETS: dict[str, Preset] = {
         # Whether the interest should adjust attention; the environment's options say in what world.
         Preset(
             name="conditioning",
-            description="attention with and without the interest, also in a frozen MiniLM",
+            description="with and without the interest, also in a frozen MiniLM; half an hour",
             learners=tuple(
                 Learner(network, "ppo", BRIEFLY, {**BRIEFEST, **body}, 140, variant)
                 for variant, body in (("", {}), ("frozen MiniLM", {"backbone": "minilm"}))
                 for network in ("interest-attention", "attention")
             ),
             baselines=(*BASELINES, Baseline("bayes-filter", seconds=60)),
-            training_seeds=(1, 2, 3, 4, 5),
             validations=3,
             validation_users=128,
             users=300,
         ),
         Preset(
             name="ablations",
-            description="the flagship with one part taken away or added at a time; two hours",
+            description="the flagship with one part taken away or added at a time; an hour",
             learners=tuple(
-                Learner(agent, "ppo", steps, {**PRETRAINED, **options}, 140, variant)
+                Learner(agent, "ppo", steps, {**BRIEFEST, **options}, 140, variant)
                 for variant, agent, steps, options in ABLATIONS
             ),
             baselines=(*BASELINES, Baseline("bayes-filter", seconds=60)),
-            validations=4,
+            validations=3,
+            validation_users=128,
+            users=300,
         ),
     )
 }
