@@ -3,9 +3,10 @@
     python benchmarks/readme.py
 
 A block between ``<!-- findings NAME -->``, ``<!-- scores NAME -->``, ``<!-- levels NAME -->``,
-``<!-- advantages NAME -->``, ``<!-- rivals NAME -->``, ``<!-- gate -->``, ``<!-- lighter -->`` or
-``<!-- tuned -->`` and ``<!-- end -->`` is written anew from ``results/NAME/report.md``,
-``results/gate.json``, ``results/lighter.json`` or ``results/tuned``; all else is left as it is.
+``<!-- advantages NAME -->``, ``<!-- rivals NAME -->``, ``<!-- beside NAME -->``, ``<!-- gate -->``,
+``<!-- lighter -->`` or ``<!-- tuned -->`` and ``<!-- end -->`` is written anew from
+``results/NAME/report.md``, ``results/gate.json``, ``results/lighter.json`` or ``results/tuned``;
+all else is left as it is.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def rivals(report: str) -> str:
     return _written(_rows(report, "Way to the filter"))
 
 
+def beside(report: str) -> str:
+    """The table of how far each agent is from the flagship."""
+    return _written(_rows(report, "Beside"))
+
+
 def gate() -> str:
     """The table of the gate."""
     return summary(json.loads((ROOT / "results/gate.json").read_text())["reports"])
@@ -114,6 +120,7 @@ def render(text: str) -> str:
             "levels": levels,
             "advantages": advantages,
             "rivals": rivals,
+            "beside": beside,
         }
         return f"{start}{makers[kind](report)}\n{end}"
 

@@ -17,6 +17,7 @@ from .figures import scores as draw_scores
 from .files import write_text
 from .interest_figures import slates as draw_slates
 from .page import Page
+from .presets import label
 from .pretraining import PRETRAINING, describe_stages, stages
 from .recovery import AFTER
 from .results import (
@@ -96,7 +97,8 @@ def write_report(results: BenchmarkResults) -> Report:
     captions = {path.stem: CAPTIONS[path.stem] for path in write_figures(results, table, folder)}
     shown, found = shown_table(table), tuple(findings(results))
     title = f"driftrec benchmark: {results.settings['name']} on {results.settings['env']}"
-    Page(title, found, shown, NOTES, captions, describe_setting(results)).write(folder)
+    setting = describe_setting(results)
+    Page(title, found, shown, NOTES, captions, setting, beside(results)).write(folder)
     scores = json.loads(table.to_json(orient="records"))  # NaN and infinity become null
     return Report(folder, scores, shown.to_string(index=False, justify="right"), found)
 
@@ -124,14 +126,64 @@ def findings(results: BenchmarkResults) -> list[str]:
     """Where the flagship stands, whichever way it falls, and any other learned agent beside it.
 
     One sentence for each algorithm of the flagship and each opponent: those that need no training,
-    and the other networks.
+    and the other networks. A variant of the flagship meets the networks that were varied alike.
     """
-    flagship = results.settings["learners"][0]["agent"]
-    learned = [entry for entry in results.agents if entry.kind == "learned"]
-    opponents = [entry for entry in map(results.by_name, OPPONENTS) if entry is not None]
-    opponents += [entry for entry in learned if entry.agent != flagship]
-    ours = [entry for entry in learned if entry.agent == flagship]
-    return [compare(mine, theirs) for mine in ours for theirs in opponents]
+    learners = results.settings["learners"]
+    flagship = learners[0]["agent"]
+    varied = {_variant(x) for x in learners if x["agent"] == flagship} - {""}
+    sentences = []
+    for mine in (x for x in learners if x["agent"] == flagship):
+        others = [
+            _labelled(x)
+            for x in learners
+            if x["agent"] != flagship
+            and (_variant(x) == _variant(mine) or not (_variant(mine) or _variant(x) in varied))
+        ]
+        names = others if _variant(mine) else [*OPPONENTS, *others]
+        met = [entry for entry in map(results.by_name, names) if entry is not None]
+        ours = results.by_name(_labelled(mine))
+        sentences += [compare(ours, theirs) for theirs in met if ours is not None]
+    return sentences
+
+
+def _variant(learner: Mapping[str, Any]) -> str:
+    return str(learner.get("variant", ""))
+
+
+def _labelled(learner: Mapping[str, Any]) -> str:
+    return label(learner["agent"], learner["algo"], _variant(learner))
+
+
+def beside(results: BenchmarkResults) -> dict[str, pd.DataFrame]:
+    """How far every agent is from the first that was trained, on the same users; by its heading.
+
+    What an ablation takes away is worth what its row says.
+    """
+    learners = results.settings["learners"]
+    first = results.by_name(_labelled(learners[0])) if learners else None
+    if first is None:
+        return {}
+    level, rows = first.interval().estimate, []
+    for entry in results.agents:
+        if entry is first:
+            continue
+        behind = bootstrap_difference(first.scores, entry.scores, strata=first.strata)
+        gap, low, high = (0.0 - end for end in (behind.estimate, behind.high, behind.low))
+        ahead = probability_of_improvement(entry.scores, first.scores, strata=first.strata)
+        rows.append(
+            {
+                "agent": entry.label,
+                "difference": f"{gap:+.3f}",
+                "paired 95 % interval": f"[{low:+.3f}, {high:+.3f}]",
+                "of its score": f"{gap / level:+.1%}" if level else "-",
+                "ahead on a user": f"{ahead.estimate:.2f} [{ahead.low:.2f}, {ahead.high:.2f}]",
+            }
+        )
+    if not rows:
+        return {}
+    table = pd.DataFrame(rows)
+    order = table["difference"].astype(float).sort_values(ascending=False, kind="stable").index
+    return {f"Beside {first.label}, user by user": table.loc[order]}
 
 
 def compare(ours: AgentResults, theirs: AgentResults) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from driftrec.experiments import figures, interest_figures
+from driftrec.experiments import figures, interest_figures, presets
 from driftrec.experiments.benchmark import JOBS, jobs_of
 from driftrec.experiments.errors import UserError
 from driftrec.experiments.evaluate import EvaluationResult
@@ -23,9 +23,10 @@ from driftrec.experiments.files import own_folders, write_json, write_text
 from driftrec.experiments.grid import Job, claim, run_job
 from driftrec.experiments.plot import plot
 from driftrec.experiments.presets import Baseline, Learner, Preset
-from driftrec.experiments.report import compare, findings, sign, write_report
+from driftrec.experiments.report import beside, compare, findings, sign, write_report
 from driftrec.experiments.results import (
     AgentResults,
+    BenchmarkResults,
     load_benchmark,
     preset_of,
     recovery_table,
@@ -174,13 +175,48 @@ def test_findings_tell_the_truth_whichever_way_it_falls(level: float, verdict: s
     assert verdict in compare(agent_results("ours", level), agent_results("theirs", 0.5))
 
 
-def test_other_networks_are_opponents_of_the_flagship(folder: Path) -> None:
-    results = load_benchmark(folder)
+def with_learners(results: BenchmarkResults, *added: tuple[str, str]) -> BenchmarkResults:
+    """The results as if other networks and variants had been trained and played as the flagship."""
     (flagship,) = (entry for entry in results.agents if entry.kind == "learned")
-    rival = dataclasses.replace(flagship, label="gru (PPO)", agent="gru")
-    told = findings(dataclasses.replace(results, agents=(*results.agents, rival)))
+    ours = results.settings["learners"][0]
+    learners = [ours | {"agent": agent, "variant": variant} for agent, variant in added]
+    entries = [
+        dataclasses.replace(flagship, agent=agent, label=presets.label(agent, "ppo", variant))
+        for agent, variant in added
+    ]
+    settings = results.settings | {"learners": [ours, *learners]}
+    return dataclasses.replace(results, settings=settings, agents=(*results.agents, *entries))
+
+
+def test_other_networks_are_opponents_of_the_flagship(folder: Path) -> None:
+    told = findings(with_learners(load_benchmark(folder), ("gru", "")))
     assert [line.split(" is ")[0] for line in told] == ["interest-attention (PPO)"] * 3
     assert "is not told apart from gru (PPO)" in told[-1]
+
+
+def test_a_variant_meets_who_was_varied_alike(folder: Path) -> None:
+    added = ("attention", ""), ("interest-attention", "frozen"), ("attention", "frozen")
+    told = findings(with_learners(load_benchmark(folder), *added))
+    assert [
+        line.split(": ")[0].replace(" is not told apart from ", " ? ") for line in told[2:]
+    ] == [
+        "interest-attention (PPO) ? attention (PPO)",
+        "interest-attention (PPO, frozen) ? attention (PPO, frozen)",
+    ]
+
+
+def test_an_ablation_is_held_against_the_whole(folder: Path) -> None:
+    added = ("attention", "unconditioned"), ("interest-attention", "no RL")
+    results = with_learners(load_benchmark(folder), *added)
+    told = findings(results)
+    assert len(told) == 3 and "apart from attention (PPO, unconditioned)" in told[-1]
+    ((heading, table),) = beside(results).items()
+    assert heading == "Beside interest-attention (PPO), user by user"
+    assert len(table) == 5 and table["agent"].iloc[0] == "oracle"
+    row = table.set_index("agent").loc["interest-attention (PPO, no RL)"]
+    assert row["difference"] == "+0.000" and row["of its score"] == "+0.0%"
+    oracle = table.set_index("agent").loc["oracle"]
+    assert float(oracle["difference"]) > 0.1 and oracle["ahead on a user"].startswith("1.00")
 
 
 def test_a_difference_that_could_be_luck_is_not_claimed() -> None:
