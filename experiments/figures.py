@@ -105,9 +105,13 @@ def reward_curves(
     figure, axes = new_figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
     last = float(curves["steps"].max())
-    color_of = Colors()
+    levels = references or {}
+    color_of = colors(
+        dict.fromkeys(curves["agent"].map(str), "learned")
+        | {agent: KINDS.get(agent, "adaptive") for agent in levels}
+    )
     for agent, rows in curves.groupby("agent", sort=False):
-        color = color_of(str(agent), "learned")
+        color = color_of[str(agent)]
         table = rows.pivot_table(index="steps", columns="seed", values="reward")
         table = table.interpolate(method="index", limit_area="inside").dropna()
         axes.fill_between(
@@ -115,8 +119,8 @@ def reward_curves(
         )
         axes.plot(table.index, table.mean(axis=1), color=color)
         labels[str(agent)] = (float(table.mean(axis=1).iloc[-1]), color)
-    for agent, level in (references or {}).items():
-        color = color_of(agent, KINDS.get(agent, "adaptive"))
+    for agent, level in levels.items():
+        color = color_of[agent]
         axes.axhline(level, color=color, linewidth=1, linestyle=(0, (4, 2)))
         labels[agent] = (level, color)
     first = min(0.0, float(curves["steps"].min()))
@@ -177,9 +181,9 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
     """
     figure, axes = new_figure(3.0, title, WITH_LABELS)
     labels: dict[str, tuple[float, str]] = {}
-    color_of = Colors()
+    color_of = colors_of(table)
     for agent, rows in table.groupby("agent", sort=False):
-        color = color_of(str(agent), str(rows["kind"].iloc[0]))
+        color = color_of[str(agent)]
         for side in (rows[rows["offset"] < 0], rows[rows["offset"] >= 0]):
             axes.fill_between(
                 side["offset"], side["low"], side["high"], color=color, alpha=0.15, lw=0
@@ -214,21 +218,28 @@ def new_figure(height: float, title: str, width: float = WIDTH) -> tuple[Figure,
     return figure, axes
 
 
-class Colors:
-    """An agent's own colour, or the next one of its kind."""
+def colors(kinds: Mapping[str, str]) -> dict[str, str]:
+    """The colour of each agent: its own, or the next of its kind.
 
-    def __init__(self) -> None:
-        self._used = dict.fromkeys(KIND_COLORS, 0)
+    Those without one take turns by the order of their names, so that figures of the same agents
+    agree in whatever order each tells of them.
 
-    def __call__(self, agent: str, kind: str) -> str:
-        """The colour of an agent that has not been asked about yet."""
-        if agent in AGENT_COLORS:
-            return AGENT_COLORS[agent]
-        taken = AGENT_COLORS.values()
-        free = [color for color in KIND_COLORS[kind] if color not in taken]
-        colors = free or KIND_COLORS[kind]
-        self._used[kind] += 1
-        return colors[(self._used[kind] - 1) % len(colors)]
+    Args:
+        kinds: kind of each agent.
+    """
+    given, used = dict(AGENT_COLORS), dict.fromkeys(KIND_COLORS, 0)
+    for agent in sorted(kinds.keys() - given.keys()):
+        kind = kinds[agent]
+        free = [color for color in KIND_COLORS[kind] if color not in AGENT_COLORS.values()]
+        turns = free or KIND_COLORS[kind]
+        given[agent] = turns[used[kind] % len(turns)]
+        used[kind] += 1
+    return {agent: given[agent] for agent in kinds}
+
+
+def colors_of(table: pd.DataFrame) -> dict[str, str]:
+    """The colour of each agent of a table with columns agent and kind."""
+    return colors(dict(zip(table["agent"].map(str), table["kind"].map(str), strict=True)))
 
 
 def label_right(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:

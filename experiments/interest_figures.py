@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +12,7 @@ from .figures import (
     MARKERS,
     WIDTH,
     WITH_LABELS,
-    Colors,
+    colors_of,
     label_right,
     new_figure,
     styled,
@@ -67,8 +65,7 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
             last has no panel where any agent's is NaN.
         title: of the figure.
     """
-    color_of = Colors()
-    colors = [color_of(str(a), str(k)) for a, k in zip(table["agent"], table["kind"], strict=True)]
+    colors = table["agent"].map(str).map(colors_of(table))
     table = table.assign(color=colors).sort_values("coverage", ignore_index=True)
     figure = Figure(figsize=(WITH_LABELS, 1.0 + 0.25 * len(table)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
@@ -132,9 +129,9 @@ def attention_shift(table: pd.DataFrame, title: str = "") -> Figure:
 def _lines(axes: Axes, table: pd.DataFrame, value: str) -> None:
     """A line for each agent with its band, named at its end."""
     labels: dict[str, tuple[float, str]] = {}
-    color_of: Callable[[str, str], str] = Colors()
+    color_of = colors_of(table)
     for agent, rows in table.groupby("agent", sort=False):
-        color = color_of(str(agent), str(rows["kind"].iloc[0]))
+        color = color_of[str(agent)]
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
         axes.plot(rows["step"], rows[value], color=color)
         labels[str(agent)] = (float(rows[value].iloc[-5:].mean()), color)

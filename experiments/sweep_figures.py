@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from .figures import AGENT_COLORS, KIND_COLORS, STYLE, WITH_LABELS
+from .figures import KIND_COLORS, STYLE, WITH_LABELS, colors_of
 
 _Line = tuple[str, str, Any]  # colour, marker, dashes
 _COLUMNS = 2  # panels side by side
@@ -70,13 +70,10 @@ def profiles(table: pd.DataFrame, title: str = "") -> Figure:
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(sorted(table["strength"].unique()), title, share_y=True)
         handles: dict[str, _Line] = {}
-        taken = set(AGENT_COLORS.values())
+        color_of = colors_of(table)
         for agent, rows in table.groupby("agent", sort=False):
-            kind = str(rows["kind"].iloc[0])
-            free = [color for color in KIND_COLORS[kind] if color not in taken]
-            color = AGENT_COLORS.get(str(agent)) or (free or KIND_COLORS[kind])[0]
-            taken.add(color)
-            handles[str(agent)] = (color, "", _DASHES.get(kind, "-"))
+            color = color_of[str(agent)]
+            handles[str(agent)] = (color, "", _DASHES.get(str(rows["kind"].iloc[0]), "-"))
             for strength, axes in panels.items():
                 line = rows[rows["strength"] == strength]
                 axes.fill_between(

@@ -323,3 +323,10 @@ def test_labels_are_pushed_apart_no_further_than_needed() -> None:
     assert figures.spread([1.0, 1.0, 1.0], 0.5) == [0.5, 1.0, 1.5]
     crowded = figures.spread([0.0, 0.1, 0.2, 5.0], 0.5)
     assert np.diff(crowded).min() == pytest.approx(0.5) and crowded[-1] == 5
+
+
+def test_figures_of_the_same_agents_agree_on_colours() -> None:
+    kinds = {"mlp (PPO)": "learned", "gru (PPO)": "learned", "oracle": "bound"}
+    given = figures.colors(kinds)
+    assert given == figures.colors(dict(reversed(kinds.items()))) and len(set(given.values())) == 3
+    assert list(given) == list(kinds) and given["oracle"] == figures.AGENT_COLORS["oracle"]
