@@ -6,9 +6,9 @@ Colours are Okabe & Ito's (2008), told apart by kind of agent as well as by mark
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 import matplotlib
 import numpy as np
@@ -74,6 +74,7 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 4.4  # inches: 80 % of it is one column of a paper
 WITH_LABELS = 5.4  # where the lines' names stand at their right ends
+_LINE = 0.135  # inches, of text
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -102,14 +103,14 @@ def reward_curves(
     Returns:
         Mean over the seeds as a line, the range of the seeds as a band.
     """
-    figure, axes = new_figure(3.0, title, WITH_LABELS)
-    labels: dict[str, tuple[float, str]] = {}
-    last = float(curves["steps"].max())
     levels = references or {}
     color_of = colors(
         dict.fromkeys(curves["agent"].map(str), "learned")
         | {agent: KINDS.get(agent, "adaptive") for agent in levels}
     )
+    figure, axes = _figure_of_lines(color_of, title)
+    labels: dict[str, tuple[float, str]] = {}
+    last = float(curves["steps"].max())
     for agent, rows in curves.groupby("agent", sort=False):
         color = color_of[str(agent)]
         table = rows.pivot_table(index="steps", columns="seed", values="reward")
@@ -143,7 +144,8 @@ def scores(table: pd.DataFrame, title: str = "") -> Figure:
         title: of the figure.
     """
     table = table.sort_values("score", ignore_index=True)
-    figure, axes = new_figure(1.3 + 0.25 * len(table), title)
+    height, width = 1.3 + 0.25 * len(table), WIDTH + more_width(table["agent"])
+    figure, axes = new_figure(height, title, width)
     span = float(table["high"].max())
     for row, line in enumerate(table.itertuples(index=False)):
         color = KIND_COLORS[str(line.kind)][0]
@@ -179,9 +181,9 @@ def recovery(table: pd.DataFrame, title: str = "") -> Figure:
         table: columns agent, kind, offset, share, low, high.
         title: of the figure.
     """
-    figure, axes = new_figure(3.0, title, WITH_LABELS)
-    labels: dict[str, tuple[float, str]] = {}
     color_of = colors_of(table)
+    figure, axes = _figure_of_lines(color_of, title)
+    labels: dict[str, tuple[float, str]] = {}
     for agent, rows in table.groupby("agent", sort=False):
         color = color_of[str(agent)]
         for side in (rows[rows["offset"] < 0], rows[rows["offset"] >= 0]):
@@ -210,12 +212,22 @@ def save(figure: Figure, path: Path) -> None:
         )
 
 
+def more_width(names: Iterable[str]) -> float:
+    """Inches that names longer than most need, so that what is drawn keeps its room."""
+    return 0.065 * max(0, max(map(len, names)) - len("interest-attention (REINFORCE)"))
+
+
 def new_figure(height: float, title: str, width: float = WIDTH) -> tuple[Figure, Axes]:
     """A figure of one panel, in inches, without pyplot: nothing global, nothing to close."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
     return figure, axes
+
+
+def _figure_of_lines(names: Collection[str], title: str) -> tuple[Figure, Axes]:
+    """A figure with room for the names of its lines at their right ends."""
+    return new_figure(max(3.0, 0.6 + _LINE * len(names)), title, WITH_LABELS + more_width(names))
 
 
 def colors(kinds: Mapping[str, str]) -> dict[str, str]:
@@ -245,7 +257,8 @@ def colors_of(table: pd.DataFrame) -> dict[str, str]:
 def label_right(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
     """Write each line's name at its right end, pushed apart where they would overlap."""
     low, high = axes.get_ylim()
-    gap = 0.058 * (high - low)
+    inches = cast(Figure, axes.figure).get_figheight() * axes.get_position().height
+    gap = _LINE / inches * (high - low)
     names = sorted(labels, key=lambda name: labels[name][0])
     places = spread([labels[name][0] for name in names], gap)
     for name, place in zip(names, places, strict=True):

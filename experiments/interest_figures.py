@@ -14,6 +14,7 @@ from .figures import (
     WITH_LABELS,
     colors_of,
     label_right,
+    more_width,
     new_figure,
     styled,
 )
@@ -67,7 +68,8 @@ def slates(table: pd.DataFrame, title: str = "") -> Figure:
     """
     colors = table["agent"].map(str).map(colors_of(table))
     table = table.assign(color=colors).sort_values("coverage", ignore_index=True)
-    figure = Figure(figsize=(WITH_LABELS, 1.0 + 0.25 * len(table)), layout="constrained")
+    width = WITH_LABELS + more_width(table["agent"])
+    figure = Figure(figsize=(width, 1.0 + 0.25 * len(table)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     names = {column: name for column, name in SLATES.items() if table[column].notna().all()}
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
