@@ -6,6 +6,7 @@ Colours are Okabe & Ito's (2008), told apart by kind of agent as well as by mark
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, cast
@@ -40,6 +41,7 @@ AGENT_COLORS = {
     "interest-attention (PPO)": "#D55E00",
     "interest-attention (REINFORCE)": "#CC79A7",
 }
+CROWD = "#999999"
 KIND_NAMES = {
     "static": "static interest",
     "adaptive": "adaptive, no network",
@@ -115,10 +117,11 @@ def reward_curves(
         color = color_of[str(agent)]
         table = rows.pivot_table(index="steps", columns="seed", values="reward")
         table = table.interpolate(method="index", limit_area="inside").dropna()
-        axes.fill_between(
-            table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.2, lw=0
-        )
-        axes.plot(table.index, table.mean(axis=1), color=color)
+        if color != CROWD:
+            axes.fill_between(
+                table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.2, lw=0
+            )
+        axes.plot(table.index, table.mean(axis=1), color=color, zorder=1.9 + (color != CROWD))
         labels[str(agent)] = (float(table.mean(axis=1).iloc[-1]), color)
     for agent, level in levels.items():
         color = color_of[agent]
@@ -234,18 +237,17 @@ def colors(kinds: Mapping[str, str]) -> dict[str, str]:
     """The colour of each agent: its own, or the next of its kind.
 
     Those without one take turns by the order of their names, so that figures of the same agents
-    agree in whatever order each tells of them.
+    agree in whatever order each tells of them; where they are more than colours, all are pale.
 
     Args:
         kinds: kind of each agent.
     """
-    given, used = dict(AGENT_COLORS), dict.fromkeys(KIND_COLORS, 0)
-    for agent in sorted(kinds.keys() - given.keys()):
-        kind = kinds[agent]
-        free = [color for color in KIND_COLORS[kind] if color not in AGENT_COLORS.values()]
-        turns = free or KIND_COLORS[kind]
-        given[agent] = turns[used[kind] % len(turns)]
-        used[kind] += 1
+    given = dict(AGENT_COLORS)
+    for kind, palette in KIND_COLORS.items():
+        free = [color for color in palette if color not in AGENT_COLORS.values()] or palette
+        rest = sorted(name for name, its in kinds.items() if its == kind and name not in given)
+        crowd = kind == "learned" and len(rest) > len(free)
+        given |= zip(rest, itertools.cycle((CROWD,) if crowd else free), strict=False)
     return {agent: given[agent] for agent in kinds}
 
 

@@ -176,7 +176,8 @@ def flagship(steps: int, options: Options) -> tuple[Learner, ...]:
     )
 
 
-# What is taken away or added, from whom, user-steps, and by which options.
+# What is taken away or added, from whom, user-steps, and by which options. The trial among users is
+# not among them: practice is too short for it here.
 ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("", "interest-attention", BRIEFLY, {}),
     ("unconditioned", "attention", BRIEFLY, {}),
@@ -187,7 +188,6 @@ ABLATIONS: tuple[tuple[str, str, int, Options], ...] = (
     ("no occasion", "interest-attention", BRIEFLY, {"occasion": False}),
     ("one time scale", "interest-attention", BRIEFLY, {"half_lives": (16.0,)}),
     ("interest unfitted", "interest-attention", BRIEFLY, {"log_passes": 0}),
-    ("no trial", "interest-attention", BRIEFLY, {"trial": False}),
     ("no practice", "interest-attention", BRIEFLY, {"practice_steps": 0}),
     (
         "by scores",

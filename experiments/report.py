@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .figures import KIND_COLORS, reward_curves, save
 from .figures import recovery as draw_recovery
-from .figures import reward_curves, save
 from .figures import scores as draw_scores
 from .files import write_text
 from .interest_figures import slates as draw_slates
@@ -104,10 +104,15 @@ def write_report(results: BenchmarkResults) -> Report:
 
 
 def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw the figures of a benchmark into ``folder``; recovery where interest ever jumped."""
+    """Draw the figures of a benchmark into ``folder``; recovery where interest ever jumped.
+
+    Of more learned agents than there are colours, recovery shows the first alone.
+    """
     env = results.settings["env"].removeprefix("driftrec/")
     curves, around = training_curves(run_folders(results)), recovery_table(results)
     learned = set(table.loc[table["kind"] == "learned", "agent"])
+    if len(learned) > len(KIND_COLORS["learned"]):
+        learned = {_labelled(results.settings["learners"][0])}
     around = around[around["agent"].isin(learned | set(IN_RECOVERY))]
     users = results.settings["users"] * results.settings["blocks"]
     drawn = {

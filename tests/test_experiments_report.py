@@ -330,3 +330,11 @@ def test_figures_of_the_same_agents_agree_on_colours() -> None:
     given = figures.colors(kinds)
     assert given == figures.colors(dict(reversed(kinds.items()))) and len(set(given.values())) == 3
     assert list(given) == list(kinds) and given["oracle"] == figures.AGENT_COLORS["oracle"]
+
+
+def test_of_more_agents_than_colours_all_but_those_of_their_own_are_pale() -> None:
+    kinds = dict.fromkeys([f"variant {i}" for i in range(9)], "learned")
+    given = figures.colors({"interest-attention (PPO)": "learned", "oracle": "bound"} | kinds)
+    assert {given[name] for name in kinds} == {figures.CROWD}
+    assert given["interest-attention (PPO)"] == figures.AGENT_COLORS["interest-attention (PPO)"]
+    assert figures.CROWD not in figures.colors(dict(list(kinds.items())[:5])).values()
