@@ -229,9 +229,8 @@ def attention_of(network: InterestNetwork, seen: Seen, conditioned: bool = True)
     cache = network.backbone(inputs_embeds=token, interest=watched, use_cache=True).cache
     maps = []
     for query, layer in zip(watched.__dict__["queries"], cache.layers, strict=True):
-        match = (
-            query @ of_every_head(layer.keys, query.shape[1]).mT / query.shape[-1] ** 0.5
-        )  # [B, H, T, T]
+        key = of_every_head(layer.keys, query.shape[1])
+        match = query @ key.mT / query.shape[-1] ** 0.5  # [B, H, T, T]
         later = torch.ones(match.shape[-2:], dtype=torch.bool).triu(1)
         maps.append(match.masked_fill(later, -torch.inf).softmax(-1))
     return torch.stack(maps)

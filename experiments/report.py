@@ -17,12 +17,12 @@ from .figures import scores as draw_scores
 from .files import write_text
 from .interest_figures import slates as draw_slates
 from .page import Page
-from .presets import label
 from .pretraining import PRETRAINING, describe_stages, stages
 from .recovery import AFTER
 from .results import (
     AgentResults,
     BenchmarkResults,
+    preset_of,
     recovery_table,
     reference_levels,
     run_folders,
@@ -112,7 +112,7 @@ def write_figures(results: BenchmarkResults, table: pd.DataFrame, folder: Path) 
     curves, around = training_curves(run_folders(results)), recovery_table(results)
     learned = set(table.loc[table["kind"] == "learned", "agent"])
     if len(learned) > len(KIND_COLORS["learned"]):
-        learned = {_labelled(results.settings["learners"][0])}
+        learned = {preset_of(results.settings).learners[0].label}
     around = around[around["agent"].isin(learned | set(IN_RECOVERY))]
     users = results.settings["users"] * results.settings["blocks"]
     drawn = {
@@ -133,30 +133,20 @@ def findings(results: BenchmarkResults) -> list[str]:
     One sentence for each algorithm of the flagship and each opponent: those that need no training,
     and the other networks. A variant of the flagship meets the networks that were varied alike.
     """
-    learners = results.settings["learners"]
-    flagship = learners[0]["agent"]
-    varied = {_variant(x) for x in learners if x["agent"] == flagship} - {""}
+    learners = preset_of(results.settings).learners
+    ours = [x for x in learners if x.agent == learners[0].agent]
+    rivals = [x for x in learners if x.agent != learners[0].agent]
+    varied = {x.variant for x in ours}
     sentences = []
-    for mine in (x for x in learners if x["agent"] == flagship):
-        others = [
-            _labelled(x)
-            for x in learners
-            if x["agent"] != flagship
-            and (_variant(x) == _variant(mine) or not (_variant(mine) or _variant(x) in varied))
-        ]
-        names = others if _variant(mine) else [*OPPONENTS, *others]
+    for mine in ours:
+        names = [] if mine.variant else [*OPPONENTS]
+        for rival in rivals:  # one that none of ours was varied like meets the flagship itself
+            if mine.variant == (rival.variant if rival.variant in varied else ""):
+                names.append(rival.label)
         met = [entry for entry in map(results.by_name, names) if entry is not None]
-        ours = results.by_name(_labelled(mine))
-        sentences += [compare(ours, theirs) for theirs in met if ours is not None]
+        entry = results.by_name(mine.label)
+        sentences += [compare(entry, theirs) for theirs in met if entry is not None]
     return sentences
-
-
-def _variant(learner: Mapping[str, Any]) -> str:
-    return str(learner.get("variant", ""))
-
-
-def _labelled(learner: Mapping[str, Any]) -> str:
-    return label(learner["agent"], learner["algo"], _variant(learner))
 
 
 def beside(results: BenchmarkResults) -> dict[str, pd.DataFrame]:
@@ -164,8 +154,8 @@ def beside(results: BenchmarkResults) -> dict[str, pd.DataFrame]:
 
     What an ablation takes away is worth what its row says.
     """
-    learners = results.settings["learners"]
-    first = results.by_name(_labelled(learners[0])) if learners else None
+    learners = preset_of(results.settings).learners
+    first = results.by_name(learners[0].label) if learners else None
     if first is None:
         return {}
     level, rows = first.interval().estimate, []
@@ -175,20 +165,18 @@ def beside(results: BenchmarkResults) -> dict[str, pd.DataFrame]:
         behind = bootstrap_difference(first.scores, entry.scores, strata=first.strata)
         gap, low, high = (0.0 - end for end in (behind.estimate, behind.high, behind.low))
         ahead = probability_of_improvement(entry.scores, first.scores, strata=first.strata)
-        rows.append(
-            {
-                "agent": entry.label,
-                "difference": f"{gap:+.3f}",
-                "paired 95 % interval": f"[{low:+.3f}, {high:+.3f}]",
-                "of its score": f"{gap / level:+.1%}" if level else "-",
-                "ahead on a user": f"{ahead.estimate:.2f} [{ahead.low:.2f}, {ahead.high:.2f}]",
-            }
-        )
+        row = {
+            "agent": entry.label,
+            "difference": f"{gap:+.3f}",
+            "paired 95 % interval": f"[{low:+.3f}, {high:+.3f}]",
+            "of its score": f"{gap / level:+.1%}" if level else "-",
+            "ahead on a user": f"{ahead.estimate:.2f} [{ahead.low:.2f}, {ahead.high:.2f}]",
+        }
+        rows.append((gap, row))
     if not rows:
         return {}
-    table = pd.DataFrame(rows)
-    order = table["difference"].astype(float).sort_values(ascending=False, kind="stable").index
-    return {f"Beside {first.label}, user by user": table.loc[order]}
+    rows.sort(key=lambda pair: pair[0], reverse=True)
+    return {f"Beside {first.label}, user by user": pd.DataFrame([row for _, row in rows])}
 
 
 def compare(ours: AgentResults, theirs: AgentResults) -> str:
